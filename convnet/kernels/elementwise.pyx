@@ -1,0 +1,197 @@
+# cython: language_level=3, freethreading_compatible=True
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""What visits each element once: ReLU, softmax with cross-entropy, the optimisers' updates, memory layout."""
+
+from libc.stdint cimport int64_t
+
+from convnet.kernels.runtime cimport cn_kernels, kernels_for, parallel_for
+
+ctypedef fused real:
+    float
+    double
+
+# Elements of a task: 64 KiB of float32, a few microseconds of work.
+cdef Py_ssize_t BLOCK = 16384
+
+
+cdef inline Py_ssize_t least(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline Py_ssize_t blocks(Py_ssize_t n) noexcept nogil:
+    return (n + BLOCK - 1) // BLOCK
+
+
+cdef struct Arrays:
+    const cn_kernels *kernels
+    Py_ssize_t n, item
+    const char *a
+    const char *b
+    char *out
+
+
+cdef void relu_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Arrays *s = <Arrays *> job
+    cdef Py_ssize_t at = index * BLOCK
+    s.kernels.relu(s.out + at * s.item, s.a + at * s.item, least(BLOCK, s.n - at))
+
+
+cdef void relu_gradient_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Arrays *s = <Arrays *> job
+    cdef Py_ssize_t at = index * BLOCK
+    s.kernels.relu_gradient(s.out + at * s.item, s.a + at * s.item, s.b + at * s.item, least(BLOCK, s.n - at))
+
+
+def relu_forward(const real[::1] x, real[::1] y):
+    """y = x where x > 0 or NaN, else 0."""
+    cdef Arrays s
+    if x.shape[0] == 0:
+        return
+    s.kernels, s.n, s.item = kernels_for(sizeof(real), False), x.shape[0], sizeof(real)
+    s.a, s.out = <const char *> &x[0], <char *> &y[0]
+    with nogil:
+        parallel_for(relu_block, &s, blocks(s.n), 2.0 * s.n * s.item)
+
+
+def relu_gradient(const real[::1] dy, const real[::1] y, real[::1] dx):
+    """dx = dy where y > 0 or NaN, else 0."""
+    cdef Arrays s
+    if dy.shape[0] == 0:
+        return
+    s.kernels, s.n, s.item = kernels_for(sizeof(real), False), dy.shape[0], sizeof(real)
+    s.a, s.b, s.out = <const char *> &dy[0], <const char *> &y[0], <char *> &dx[0]
+    with nogil:
+        parallel_for(relu_gradient_block, &s, blocks(s.n), 3.0 * s.n * s.item)
+
+
+# ---- softmax and cross-entropy -------------------------------------------------------------------------------------
+
+
+cdef struct Softmax:
+    const cn_kernels *kernels
+    const char *logits
+    const int64_t *labels
+    const char *targets
+    char *gradient
+    Py_ssize_t rows, classes
+    double scale, loss
+
+
+cdef void softmax_rows(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Softmax *s = <Softmax *> job
+    s.loss = s.kernels.softmax(s.gradient, s.logits, s.labels, s.targets, s.rows, s.classes, s.scale)
+
+
+def softmax_cross_entropy(
+    const real[:, ::1] logits, const int64_t[::1] labels, const real[:, ::1] targets, real[:, ::1] gradient,
+    double scale,
+):
+    """Return the sum over rows of -sum over j of target[j] * log(softmax(logits)[j]); gradient is its gradient * scale.
+
+    The targets are `labels`, one index a row, or the rows of `targets`; the other one is None. With both None,
+    gradient receives the softmax itself and 0 is returned.
+    """
+    cdef Softmax s
+    if logits.shape[0] == 0 or logits.shape[1] == 0:
+        return 0.0
+    s.kernels, s.rows, s.classes, s.scale = kernels_for(sizeof(real), False), logits.shape[0], logits.shape[1], scale
+    s.logits, s.gradient = <const char *> &logits[0, 0], <char *> &gradient[0, 0]
+    s.labels = NULL if labels is None else &labels[0]
+    s.targets = NULL if targets is None else <const char *> &targets[0, 0]
+    with nogil:
+        parallel_for(softmax_rows, &s, 1, 0)
+    return s.loss
+
+
+# ---- updates -------------------------------------------------------------------------------------------------------
+
+
+cdef struct Update:
+    const cn_kernels *kernels
+    Py_ssize_t n, item
+    char *value
+    char *grad
+    char *first      # velocity or mean; velocity may be NULL
+    char *second     # variance
+    double lr, momentum, weight_decay, beta1, beta2, eps, root_correction, shrink
+    bint nesterov
+
+
+cdef void sgd_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Update *u = <Update *> job
+    cdef Py_ssize_t at = index * BLOCK * u.item
+    cdef char *velocity = NULL if u.first == NULL else u.first + at
+    u.kernels.sgd(u.value + at, u.grad + at, velocity, least(BLOCK, u.n - index * BLOCK),
+                  u.lr, u.momentum, u.nesterov, u.weight_decay)
+
+
+cdef void adam_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Update *u = <Update *> job
+    cdef Py_ssize_t at = index * BLOCK * u.item
+    u.kernels.adam(u.value + at, u.grad + at, u.first + at, u.second + at, least(BLOCK, u.n - index * BLOCK), u.lr,
+                   u.beta1, u.beta2, u.eps, u.root_correction, u.weight_decay, u.shrink)
+
+
+def sgd_update(real[::1] value, real[::1] grad, real[::1] velocity, double lr, double momentum, bint nesterov,
+               double weight_decay):
+    """One step of stochastic gradient descent in place; grad is cleared; velocity may be None."""
+    cdef Update u
+    if value.shape[0] == 0:
+        return
+    u.kernels, u.n, u.item = kernels_for(sizeof(real), False), value.shape[0], sizeof(real)
+    u.value, u.grad = <char *> &value[0], <char *> &grad[0]
+    u.first = NULL if velocity is None else <char *> &velocity[0]
+    u.lr, u.momentum, u.nesterov, u.weight_decay = lr, momentum, nesterov, weight_decay
+    with nogil:
+        parallel_for(sgd_block, &u, blocks(u.n), 6.0 * u.n * u.item)
+
+
+def adam_update(real[::1] value, real[::1] grad, real[::1] mean, real[::1] variance, double step_size, double beta1,
+                double beta2, double eps, double root_correction, double weight_decay, double shrink):
+    """One step of Adam in place; grad is cleared.
+
+    value = shrink * value - step_size * mean / (sqrt(variance) / root_correction + eps)
+    """
+    cdef Update u
+    if value.shape[0] == 0:
+        return
+    u.kernels, u.n, u.item = kernels_for(sizeof(real), False), value.shape[0], sizeof(real)
+    u.value, u.grad = <char *> &value[0], <char *> &grad[0]
+    u.first, u.second = <char *> &mean[0], <char *> &variance[0]
+    u.lr, u.beta1, u.beta2, u.eps, u.root_correction = step_size, beta1, beta2, eps, root_correction
+    u.weight_decay, u.shrink = weight_decay, shrink
+    with nogil:
+        parallel_for(adam_block, &u, blocks(u.n), 8.0 * u.n * u.item)
+
+
+# ---- memory layout -------------------------------------------------------------------------------------------------
+
+
+cdef struct Transpose:
+    const cn_kernels *kernels
+    Py_ssize_t item, rows, cols, blocks   # of one matrix
+    const char *source
+    char *result
+
+
+cdef Py_ssize_t TRANSPOSE_ROWS = 256
+
+
+cdef void transpose_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Transpose *t = <Transpose *> job
+    cdef Py_ssize_t matrix = index // t.blocks, row = index % t.blocks * TRANSPOSE_ROWS
+    cdef Py_ssize_t start = matrix * t.rows * t.cols
+    t.kernels.transpose(t.result + (start + row) * t.item, t.source + (start + row * t.cols) * t.item,
+                        least(TRANSPOSE_ROWS, t.rows - row), t.cols, t.rows, t.cols)
+
+
+def transpose(const real[:, :, ::1] source, real[:, :, ::1] result):
+    """result[i, c, r] = source[i, r, c]: channels-first maps to channels-last ones and back."""
+    cdef Transpose t
+    if source.shape[0] == 0 or source.shape[1] == 0 or source.shape[2] == 0:
+        return
+    t.kernels, t.item, t.rows, t.cols = kernels_for(sizeof(real), False), sizeof(real), source.shape[1], source.shape[2]
+    t.blocks = (t.rows + TRANSPOSE_ROWS - 1) // TRANSPOSE_ROWS
+    t.source, t.result = <const char *> &source[0, 0, 0], <char *> &result[0, 0, 0]
+    with nogil:
+        parallel_for(transpose_block, &t, source.shape[0] * t.blocks, 2.0 * source.shape[0] * t.rows * t.cols * t.item)

@@ -1,0 +1,85 @@
+"""The process-wide state of the kernels: the worker pool, the buffer cache and the chosen instruction set.
+
+Other kernel modules cimport from here and never link csrc/threads.c, memory.c or dispatch.c themselves: each module
+that did would have a pool and a cache of its own.
+"""
+
+from libc.stdint cimport int32_t, int64_t
+
+
+cdef extern from "runtime.h" nogil:
+    ctypedef void (*cn_task)(void *job, ptrdiff_t index, int worker) noexcept nogil
+
+
+# Run task(job, index, worker) for every index in [0, tasks); `work` is the cost of them all in operations or bytes.
+cdef void parallel_for(cn_task task, void *job, ptrdiff_t tasks, double work) noexcept nogil
+
+# An upper bound of `worker` in the calls of parallel_for that this thread makes next.
+cdef int num_threads() noexcept nogil
+
+# A 64-byte-aligned block from the cache, or NULL when out of memory; its contents are arbitrary.
+cdef void *alloc(size_t nbytes) noexcept nogil
+cdef void release(void *block) noexcept nogil
+
+
+cdef extern from "kernels.h" nogil:
+    ctypedef struct cn_product:
+        ptrdiff_t rows, depth, cols
+        const void *a
+        const int32_t *a_row
+        const int32_t *a_k
+        const void *b
+        ptrdiff_t b_k, b_vector
+        void *c
+        const int32_t *c_row
+        const void *bias
+        bint accumulate
+
+    ctypedef struct cn_pool_run:
+        ptrdiff_t pixels, channels, x_step, y_step, taps
+        const int32_t *tap_offset
+        const int32_t *tap_code
+        int code_bytes
+        double scale
+
+    ctypedef struct cn_kernels:
+        ptrdiff_t lanes
+        void (*product)(const cn_product *p) noexcept nogil
+        void (*pack)(
+            void *packed, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
+            ptrdiff_t cols
+        ) noexcept nogil
+        void (*scatter_add)(
+            void *dst, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride, ptrdiff_t cols,
+            ptrdiff_t src_row
+        ) noexcept nogil
+        void (*add)(void *dst, const void *src, ptrdiff_t n) noexcept nogil
+        void (*column_sums)(
+            void *sums, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row_stride
+        ) noexcept nogil
+        void (*transpose)(
+            void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t dst_row, ptrdiff_t src_row
+        ) noexcept nogil
+        void (*relu)(void *y, const void *x, ptrdiff_t n) noexcept nogil
+        void (*relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n) noexcept nogil
+        void (*max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run) noexcept nogil
+        void (*max_pool_gradient)(void *dx, const void *dy, const void *codes, const cn_pool_run *run) noexcept nogil
+        void (*average_pool)(void *y, const void *x, const cn_pool_run *run) noexcept nogil
+        void (*average_pool_gradient)(void *dx, const void *dy, const cn_pool_run *run) noexcept nogil
+        double (*softmax)(
+            void *gradient, const void *logits, const int64_t *labels, const void *targets, ptrdiff_t rows,
+            ptrdiff_t classes, double scale
+        ) noexcept nogil
+        void (*sgd)(
+            void *value, void *grad, void *velocity, ptrdiff_t n, double lr, double momentum, bint nesterov,
+            double weight_decay
+        ) noexcept nogil
+        void (*adam)(
+            void *value, void *grad, void *mean, void *variance, ptrdiff_t n, double step_size, double beta1,
+            double beta2, double eps, double root_correction, double weight_decay, double shrink
+        ) noexcept nogil
+
+
+# The chosen instruction set's kernels for elements of 4 or 8 bytes; with `narrow` those of the next narrower vectors
+# where there are such (AVX2 for AVX-512): fewer idle lanes for few columns.
+cdef const cn_kernels *kernels_for(int itemsize, bint narrow) noexcept nogil

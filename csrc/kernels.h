@@ -1,0 +1,74 @@
+/* The micro-kernels, as the Cython loops see them: one table of functions for each instruction set and element type.
+   Pointers are void because a table serves one type; sizes and strides count elements, not bytes. */
+#ifndef CONVNET_KERNELS_H
+#define CONVNET_KERNELS_H
+
+#include "runtime.h"
+
+/* c[r, j] = sum over k of a[r, k] * b[k, j], the product that every convolution pass and dense layer is made of.
+   a is read where it lies, through two tables: element (r, k) is a[a_row[r] + a_k[k]]. A convolution needs no
+   im2col that way: one table holds the offsets of output pixels, the other those of taps and channels, and the
+   weight gradient merely swaps the two.
+   b is read in columns of one vector: element (k, j) is b[(j / lanes) * b_vector + k * b_k + j % lanes], either a
+   matrix in place (b_vector = lanes) or the output of `pack` (b_k = lanes, b_vector = depth * lanes).           */
+typedef struct {
+    ptrdiff_t rows, depth, cols;
+    const void *a;
+    const int32_t *a_row, *a_k;
+    const void *b;
+    ptrdiff_t b_k, b_vector;
+    void *c;
+    const int32_t *c_row; /* row r starts at c[c_row[r]] */
+    const void *bias;     /* cols elements to start from, or NULL */
+    int accumulate;       /* add to what c holds (bias is then ignored) */
+} cn_product;
+
+/* A run of output pixels of one pooling row that see the same taps. */
+typedef struct {
+    ptrdiff_t pixels, channels;
+    ptrdiff_t x_step, y_step; /* elements from one pixel to the next, in the input and in the output */
+    ptrdiff_t taps;
+    const int32_t *tap_offset; /* from the run's first window to the tap, in the input */
+    const int32_t *tap_code;   /* the tap's position in the window */
+    int code_bytes;            /* 1 or 4: size of a code in memory */
+    double scale;              /* average pooling: one over the number of elements that count */
+} cn_pool_run;
+
+typedef struct {
+    cn_isa isa;
+    ptrdiff_t lanes; /* elements in a vector */
+
+    void (*product)(const cn_product *p);
+    /* packed[(j / lanes) * depth * lanes + k * lanes + j % lanes] = src[k_offset[k] + j * col_stride], zeros behind cols */
+    void (*pack)(void *packed, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
+                 ptrdiff_t cols);
+    /* dst[k_offset[k] + j * col_stride] += src[k * src_row + j]: the way back, for gradients */
+    void (*scatter_add)(void *dst, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
+                        ptrdiff_t cols, ptrdiff_t src_row);
+    void (*add)(void *dst, const void *src, ptrdiff_t n);                                /* dst += src */
+    void (*column_sums)(void *sums, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row_stride); /* += */
+    void (*transpose)(void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t dst_row, ptrdiff_t src_row);
+
+    void (*relu)(void *y, const void *x, ptrdiff_t n);
+    void (*relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n); /* dx = y > 0 ? dy : 0, NaN passes */
+
+    void (*max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run); /* codes may be NULL */
+    void (*max_pool_gradient)(void *dx, const void *dy, const void *codes, const cn_pool_run *run);
+    void (*average_pool)(void *y, const void *x, const cn_pool_run *run);
+    void (*average_pool_gradient)(void *dx, const void *dy, const cn_pool_run *run);
+
+    /* Row by row p = softmax(logits); with labels or targets given, gradient = (p - target) * scale and the return
+       value is the sum of the rows' cross-entropies, else gradient receives p. */
+    double (*softmax)(void *gradient, const void *logits, const int64_t *labels, const void *targets, ptrdiff_t rows,
+                      ptrdiff_t classes, double scale);
+
+    void (*sgd)(void *value, void *grad, void *velocity, ptrdiff_t n, double lr, double momentum, int nesterov,
+                double weight_decay);
+    void (*adam)(void *value, void *grad, void *mean, void *variance, ptrdiff_t n, double step_size, double beta1,
+                 double beta2, double eps, double root_correction, double weight_decay, double shrink);
+} cn_kernels;
+
+/* The table for an instruction set and an element of 4 (float) or 8 (double) bytes; NULL when not in this build. */
+const cn_kernels *cn_kernels_for(cn_isa isa, int itemsize);
+
+#endif

@@ -1,0 +1,101 @@
+/* Pooling over runs of pixels that see the same taps; vectors run over channels. */
+
+/* Codes count taps of one window: exact in T, kept as one byte or four. */
+static CN_INLINE void NAME(store_codes)(void *codes, int bytes, ptrdiff_t at, V code, ptrdiff_t n) {
+    T lanes[LANES];
+    v_store(lanes, code);
+    if (bytes == 1)
+        for (ptrdiff_t i = 0; i < n; i++) ((uint8_t *)codes)[at + i] = (uint8_t)lanes[i];
+    else
+        for (ptrdiff_t i = 0; i < n; i++) ((int32_t *)codes)[at + i] = (int32_t)lanes[i];
+}
+
+static CN_INLINE V NAME(load_codes)(const void *codes, int bytes, ptrdiff_t at, ptrdiff_t n) {
+    T lanes[LANES] = {0};
+    if (bytes == 1)
+        for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)((const uint8_t *)codes)[at + i];
+    else
+        for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)((const int32_t *)codes)[at + i];
+    return v_load(lanes);
+}
+
+static CN_INLINE V NAME(load_some)(const T *p, ptrdiff_t n) { return n == LANES ? v_load(p) : v_load_part(p, n); }
+static CN_INLINE void NAME(store_some)(T *p, V a, ptrdiff_t n) {
+    if (n == LANES)
+        v_store(p, a);
+    else
+        v_store_part(p, a, n);
+}
+
+/* A later tap wins only when it is larger or NaN: ties go to the first, NaN stays, as in PyTorch. A dilated window may
+   lie wholly between the elements of the map, in padding: it has no taps, and its maximum is -infinity. */
+static CN_INLINE void NAME(max_pool_pixel)(T *y, void *codes, ptrdiff_t at, const T *x, const cn_pool_run *run,
+                                           ptrdiff_t n) {
+    V best = v_set1((T)-INFINITY), code = v_set1((T)(run->taps ? run->tap_code[0] : 0));
+    for (ptrdiff_t t = 0; t < run->taps; t++) {
+        V value = NAME(load_some)(x + run->tap_offset[t], n);
+        M wins = v_or(v_gt(value, best), v_nan(value));
+        best = v_select(wins, value, best);
+        code = v_select(wins, v_set1((T)run->tap_code[t]), code);
+    }
+    NAME(store_some)(y, best, n);
+    if (codes) NAME(store_codes)(codes, run->code_bytes, at, code, n);
+}
+
+static void NAME(max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run) {
+    for (ptrdiff_t p = 0; p < run->pixels; p++) {
+        const ptrdiff_t from = p * run->x_step, to = p * run->y_step;
+        ptrdiff_t j = 0;
+        for (; j + LANES <= run->channels; j += LANES)
+            NAME(max_pool_pixel)((T *)y + to + j, codes, to + j, (const T *)x + from + j, run, LANES);
+        if (j < run->channels)
+            NAME(max_pool_pixel)((T *)y + to + j, codes, to + j, (const T *)x + from + j, run, run->channels - j);
+    }
+}
+
+static CN_INLINE void NAME(max_pool_gradient_pixel)(T *dx, const T *dy, const void *codes, ptrdiff_t at,
+                                                    const cn_pool_run *run, ptrdiff_t n) {
+    V gradient = NAME(load_some)(dy, n), code = NAME(load_codes)(codes, run->code_bytes, at, n);
+    for (ptrdiff_t t = 0; t < run->taps; t++) {
+        T *to = dx + run->tap_offset[t];
+        V share = v_select(v_eq(code, v_set1((T)run->tap_code[t])), gradient, v_zero());
+        NAME(store_some)(to, v_add(NAME(load_some)(to, n), share), n);
+    }
+}
+
+static void NAME(max_pool_gradient)(void *dx, const void *dy, const void *codes, const cn_pool_run *run) {
+    for (ptrdiff_t p = 0; p < run->pixels; p++) {
+        const ptrdiff_t to = p * run->x_step, from = p * run->y_step;
+        ptrdiff_t j = 0;
+        for (; j + LANES <= run->channels; j += LANES)
+            NAME(max_pool_gradient_pixel)((T *)dx + to + j, (const T *)dy + from + j, codes, from + j, run, LANES);
+        if (j < run->channels)
+            NAME(max_pool_gradient_pixel)
+            ((T *)dx + to + j, (const T *)dy + from + j, codes, from + j, run, run->channels - j);
+    }
+}
+
+static void NAME(average_pool)(void *y, const void *x, const cn_pool_run *run) {
+    const V scale = v_set1((T)run->scale);
+    for (ptrdiff_t p = 0; p < run->pixels; p++)
+        for (ptrdiff_t j = 0; j < run->channels; j += LANES) {
+            const ptrdiff_t n = run->channels - j < LANES ? run->channels - j : LANES;
+            const T *from = (const T *)x + p * run->x_step + j;
+            V sum = v_zero();
+            for (ptrdiff_t t = 0; t < run->taps; t++)
+                sum = v_add(sum, NAME(load_some)(from + run->tap_offset[t], n));
+            NAME(store_some)((T *)y + p * run->y_step + j, v_mul(sum, scale), n);
+        }
+}
+
+static void NAME(average_pool_gradient)(void *dx, const void *dy, const cn_pool_run *run) {
+    const V scale = v_set1((T)run->scale);
+    for (ptrdiff_t p = 0; p < run->pixels; p++)
+        for (ptrdiff_t j = 0; j < run->channels; j += LANES) {
+            const ptrdiff_t n = run->channels - j < LANES ? run->channels - j : LANES;
+            const V share = v_mul(NAME(load_some)((const T *)dy + p * run->y_step + j, n), scale);
+            T *to = (T *)dx + p * run->x_step + j;
+            for (ptrdiff_t t = 0; t < run->taps; t++)
+                NAME(store_some)(to + run->tap_offset[t], v_add(NAME(load_some)(to + run->tap_offset[t], n), share), n);
+        }
+}

@@ -1,0 +1,224 @@
+/* One vector vocabulary. Kernels are written once against it and compiled once for each instruction set and each
+   of float and double: a source isa_*.c defines CN_SIMD_AVX512, CN_SIMD_AVX2, CN_SIMD_SSE2, CN_SIMD_NEON or nothing (vectors of one
+   element, plain C), then includes kernels.inc, which includes this file with CN_DOUBLE 0 and again with 1.
+
+     T, V, M              element, vector, comparison mask
+     LANES                elements in a vector
+     v_zero v_set1        constants
+     v_load v_store       LANES elements, any alignment
+     v_load_part v_store_part   the first n < LANES elements; memory behind them is not touched, lanes behind read 0
+     v_add v_sub v_mul v_div v_sqrt
+     v_fma(a, b, c)       a * b + c
+     v_max(a, b)          b when either is NaN
+     v_gt v_eq v_nan v_or v_select(m, a, b)   comparisons (false with NaN; v_nan tests one), m ? a : b            */
+
+#undef T
+#undef V
+#undef M
+#undef LANES
+#undef NAME
+#undef OP
+#undef CN_CAT
+#undef CN_CAT_
+
+#if CN_DOUBLE
+#define T double
+#define NAME(f) f##_f64
+#else
+#define T float
+#define NAME(f) f##_f32
+#endif
+#define V NAME(vector)
+#define M NAME(mask)
+#define CN_CAT_(a, b, c) a##b##c
+#define CN_CAT(a, b, c) CN_CAT_(a, b, c)
+
+#define v_zero NAME(v_zero)
+#define v_set1 NAME(v_set1)
+#define v_load NAME(v_load)
+#define v_store NAME(v_store)
+#define v_load_part NAME(v_load_part)
+#define v_store_part NAME(v_store_part)
+#define v_add NAME(v_add)
+#define v_sub NAME(v_sub)
+#define v_mul NAME(v_mul)
+#define v_div NAME(v_div)
+#define v_sqrt NAME(v_sqrt)
+#define v_fma NAME(v_fma)
+#define v_max NAME(v_max)
+#define v_gt NAME(v_gt)
+#define v_eq NAME(v_eq)
+#define v_nan NAME(v_nan)
+#define v_or NAME(v_or)
+#define v_select NAME(v_select)
+
+/* ---- x86: the three widths differ in a prefix, the two types in a suffix --------------------------------------- */
+#if defined(CN_SIMD_AVX512) || defined(CN_SIMD_AVX2) || defined(CN_SIMD_SSE2)
+#if CN_DOUBLE
+#define CN_SUFFIX _pd
+#else
+#define CN_SUFFIX _ps
+#endif
+
+#if defined(CN_SIMD_AVX512)
+#define OP(f) CN_CAT(_mm512_, f, CN_SUFFIX)
+#define LANES (64 / (ptrdiff_t)sizeof(T))
+#elif defined(CN_SIMD_AVX2)
+#define OP(f) CN_CAT(_mm256_, f, CN_SUFFIX)
+#define LANES (32 / (ptrdiff_t)sizeof(T))
+#else
+#define OP(f) CN_CAT(_mm_, f, CN_SUFFIX)
+#define LANES (16 / (ptrdiff_t)sizeof(T))
+#endif
+
+#if defined(CN_SIMD_AVX512) && CN_DOUBLE
+typedef __m512d V;
+typedef __mmask8 M;
+#elif defined(CN_SIMD_AVX512)
+typedef __m512 V;
+typedef __mmask16 M;
+#elif defined(CN_SIMD_AVX2) && CN_DOUBLE
+typedef __m256d V;
+typedef __m256d M;
+#elif defined(CN_SIMD_AVX2)
+typedef __m256 V;
+typedef __m256 M;
+#elif CN_DOUBLE
+typedef __m128d V;
+typedef __m128d M;
+#else
+typedef __m128 V;
+typedef __m128 M;
+#endif
+
+static inline V v_zero(void) { return OP(setzero)(); }
+static inline V v_set1(T x) { return OP(set1)(x); }
+static inline V v_load(const T *p) { return OP(loadu)(p); }
+static inline void v_store(T *p, V a) { OP(storeu)(p, a); }
+static inline V v_add(V a, V b) { return OP(add)(a, b); }
+static inline V v_sub(V a, V b) { return OP(sub)(a, b); }
+static inline V v_mul(V a, V b) { return OP(mul)(a, b); }
+static inline V v_div(V a, V b) { return OP(div)(a, b); }
+static inline V v_sqrt(V a) { return OP(sqrt)(a); }
+static inline V v_max(V a, V b) { return OP(max)(a, b); }
+
+#if defined(CN_SIMD_SSE2)
+static inline V v_fma(V a, V b, V c) { return v_add(v_mul(a, b), c); }
+static inline M v_gt(V a, V b) { return OP(cmpgt)(a, b); }
+static inline M v_eq(V a, V b) { return OP(cmpeq)(a, b); }
+static inline M v_nan(V a) { return OP(cmpunord)(a, a); }
+static inline M v_or(M a, M b) { return OP(or)(a, b); }
+static inline V v_select(M m, V a, V b) { return OP(or)(OP(and)(m, a), OP(andnot)(m, b)); }
+#define CN_PART_BY_COPY
+#elif defined(CN_SIMD_AVX2)
+static inline V v_fma(V a, V b, V c) { return OP(fmadd)(a, b, c); }
+static inline M v_gt(V a, V b) { return OP(cmp)(a, b, _CMP_GT_OQ); }
+static inline M v_eq(V a, V b) { return OP(cmp)(a, b, _CMP_EQ_OQ); }
+static inline M v_nan(V a) { return OP(cmp)(a, a, _CMP_UNORD_Q); }
+static inline M v_or(M a, M b) { return OP(or)(a, b); }
+static inline V v_select(M m, V a, V b) { return OP(blendv)(b, a, m); }
+#if CN_DOUBLE
+static inline __m256i NAME(first)(ptrdiff_t n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+#else
+static inline __m256i NAME(first)(ptrdiff_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
+static inline V v_load_part(const T *p, ptrdiff_t n) { return OP(maskload)(p, NAME(first)(n)); }
+static inline void v_store_part(T *p, V a, ptrdiff_t n) { OP(maskstore)(p, NAME(first)(n), a); }
+#else
+static inline V v_fma(V a, V b, V c) { return OP(fmadd)(a, b, c); }
+#if CN_DOUBLE
+static inline M v_gt(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ); }
+static inline M v_eq(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
+static inline M v_nan(V a) { return _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q); }
+#else
+static inline M v_gt(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+static inline M v_eq(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+static inline M v_nan(V a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+#endif
+static inline M v_or(M a, M b) { return (M)(a | b); }
+static inline V v_select(M m, V a, V b) { return OP(mask_blend)(m, b, a); }
+static inline M NAME(first)(ptrdiff_t n) { return (M)((1u << n) - 1u); }
+static inline V v_load_part(const T *p, ptrdiff_t n) { return OP(maskz_loadu)(NAME(first)(n), p); }
+static inline void v_store_part(T *p, V a, ptrdiff_t n) { OP(mask_storeu)(p, NAME(first)(n), a); }
+#endif
+#undef CN_SUFFIX
+
+/* ---- aarch64 ---------------------------------------------------------------------------------------------------- */
+#elif defined(CN_SIMD_NEON)
+#define LANES (16 / (ptrdiff_t)sizeof(T))
+#if CN_DOUBLE
+#define CN_F(f) f##_f64
+#define CN_U(f) f##_u64
+typedef float64x2_t V;
+typedef uint64x2_t M;
+#else
+#define CN_F(f) f##_f32
+#define CN_U(f) f##_u32
+typedef float32x4_t V;
+typedef uint32x4_t M;
+#endif
+static inline V v_zero(void) { return CN_F(vdupq_n)(0); }
+static inline V v_set1(T x) { return CN_F(vdupq_n)(x); }
+static inline V v_load(const T *p) { return CN_F(vld1q)(p); }
+static inline void v_store(T *p, V a) { CN_F(vst1q)(p, a); }
+static inline V v_add(V a, V b) { return CN_F(vaddq)(a, b); }
+static inline V v_sub(V a, V b) { return CN_F(vsubq)(a, b); }
+static inline V v_mul(V a, V b) { return CN_F(vmulq)(a, b); }
+static inline V v_div(V a, V b) { return CN_F(vdivq)(a, b); }
+static inline V v_sqrt(V a) { return CN_F(vsqrtq)(a); }
+static inline V v_fma(V a, V b, V c) { return CN_F(vfmaq)(c, a, b); }
+static inline M v_gt(V a, V b) { return CN_F(vcgtq)(a, b); }
+static inline M v_eq(V a, V b) { return CN_F(vceqq)(a, b); }
+static inline M v_or(M a, M b) { return CN_U(vorrq)(a, b); }
+static inline V v_select(M m, V a, V b) { return CN_F(vbslq)(m, a, b); }
+static inline M v_nan(V a) { return CN_U(vceqq)(v_eq(a, a), CN_U(vdupq_n)(0)); }
+static inline V v_max(V a, V b) { return v_select(v_gt(a, b), a, b); }
+#define CN_PART_BY_COPY
+#undef CN_F
+#undef CN_U
+#else
+/* ---- vectors of one element: any other machine ------------------------------------------------------------------ */
+#define LANES 1
+typedef T V;
+typedef int M;
+static inline V v_zero(void) { return 0; }
+static inline V v_set1(T x) { return x; }
+static inline V v_load(const T *p) { return *p; }
+static inline void v_store(T *p, V a) { *p = a; }
+static inline V v_load_part(const T *p, ptrdiff_t n) { return n ? *p : 0; }
+static inline void v_store_part(T *p, V a, ptrdiff_t n) { if (n) *p = a; }
+static inline V v_add(V a, V b) { return a + b; }
+static inline V v_sub(V a, V b) { return a - b; }
+static inline V v_mul(V a, V b) { return a * b; }
+static inline V v_div(V a, V b) { return a / b; }
+#if CN_DOUBLE
+static inline V v_sqrt(V a) { return sqrt(a); }
+#else
+static inline V v_sqrt(V a) { return sqrtf(a); }
+#endif
+static inline V v_fma(V a, V b, V c) { return a * b + c; }
+static inline V v_max(V a, V b) { return a > b ? a : b; }
+static inline M v_gt(V a, V b) { return a > b; }
+static inline M v_eq(V a, V b) { return a == b; }
+static inline M v_nan(V a) { return a != a; }
+static inline M v_or(M a, M b) { return a | b; }
+static inline V v_select(M m, V a, V b) { return m ? a : b; }
+#endif
+
+#ifdef CN_PART_BY_COPY
+static inline V v_load_part(const T *p, ptrdiff_t n) {
+    T lanes[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
+    return v_load(lanes);
+}
+static inline void v_store_part(T *p, V a, ptrdiff_t n) {
+    T lanes[LANES];
+    v_store(lanes, a);
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = lanes[i];
+}
+#undef CN_PART_BY_COPY
+#endif

@@ -1,0 +1,41 @@
+"""The compiled extensions; everything else about the package stands in pyproject.toml."""
+
+import sys
+import sysconfig
+from glob import glob
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+# A free-threaded interpreter has no stable ABI (before 3.15), so there the wheel is for one version only.
+LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
+MACROS = [("Py_LIMITED_API", "0x030B0000"), ("CYTHON_LIMITED_API", "1")] if LIMITED_API else []
+
+if sys.platform == "win32":
+    COMPILE, LINK = ["/O2", "/std:c11"], []
+else:
+    # No contraction by the compiler: a * b + c is fused exactly where csrc says so. No -ffast-math: NaN must pass.
+    COMPILE = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
+    LINK = ["-pthread"] + (["-Wl,-s"] if sys.platform.startswith("linux") else [])
+
+# The module that owns the process-wide state links all of csrc; the others reach it through runtime.pxd.
+SOURCES = {"runtime": sorted(glob("csrc/*.c"))}
+
+extensions = [
+    Extension(
+        f"convnet.kernels.{name}",
+        [f"convnet/kernels/{name}.pyx", *SOURCES.get(name, [])],
+        include_dirs=["csrc"],
+        depends=sorted(glob("csrc/*.h")),
+        define_macros=MACROS,
+        extra_compile_args=COMPILE,
+        extra_link_args=LINK,
+        py_limited_api=LIMITED_API,
+    )
+    for name in ("runtime", "conv", "dense", "elementwise", "pool")
+]
+
+setup(
+    ext_modules=cythonize(extensions),
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED_API else {},
+)
