@@ -1,0 +1,38 @@
+"""Stateless functions, NumPy arrays in and out: the one door to the compiled code.
+
+Feature maps have the logical shape (n, c, h, w) and lie channels-last in memory; arrays of any strides, read-only ones
+too, are taken. Inputs are never written to. Each function runs the same kernels for float32 and float64 and gives the
+same bits for any number of threads.
+"""
+
+from convnet.functional._activation import relu, relu_backward
+from convnet.functional._conv import conv2d, conv2d_backward
+from convnet.functional._dense import dense, dense_backward, flatten, unflatten
+from convnet.functional._loss import softmax, softmax_cross_entropy
+from convnet.functional._pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from convnet.functional._runtime import cpu_features, empty_cache, get_num_threads, memory_stats, set_num_threads
+from convnet.functional._update import adam_update, sgd_update
+
+__all__ = [
+    "adam_update",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "conv2d",
+    "conv2d_backward",
+    "cpu_features",
+    "dense",
+    "dense_backward",
+    "empty_cache",
+    "flatten",
+    "get_num_threads",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "memory_stats",
+    "relu",
+    "relu_backward",
+    "set_num_threads",
+    "sgd_update",
+    "softmax",
+    "softmax_cross_entropy",
+    "unflatten",
+]

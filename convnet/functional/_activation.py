@@ -1,0 +1,68 @@
+"""Activations: visited once, element by element, in whatever order the elements lie in memory."""
+
+from convnet.functional._arrays import FloatArray, contiguous, empty, expect_shape, floats, same_dtype, to_nchw, to_nhwc
+from convnet.kernels import elementwise as kernels
+
+
+def _dense_memory(x: FloatArray) -> tuple[FloatArray, bool]:
+    """Return ``x`` with its elements in one unbroken run, and whether that is its channels-last view."""
+    if x.ndim == 4 and not x.flags.c_contiguous:
+        return to_nhwc(x), True
+    return contiguous(x), False
+
+
+def relu(x: FloatArray) -> FloatArray:
+    """Rectified linear unit, ``max(x, 0)``; NaN stays NaN.
+
+    Parameters
+    ----------
+    x : array of any shape, float32 or float64
+
+    Returns
+    -------
+    array of x's shape, channels-last in memory where x is
+
+    Raises
+    ------
+    DTypeError
+
+    Notes
+    -----
+    Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
+
+    Examples
+    --------
+    >>> relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    array, maps = _dense_memory(floats(x, "relu", "x"))
+    y = empty(array.shape, array.dtype)
+    kernels.relu_forward(array.reshape(-1), y.reshape(-1))
+    return to_nchw(y) if maps else y
+
+
+def relu_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
+    """Gradient of `relu`: dy where y > 0 (or NaN), else 0.
+
+    Parameters
+    ----------
+    dy : array of y's shape
+    y : array of any shape, float32 or float64
+        What `relu` returned.
+
+    Returns
+    -------
+    array of y's shape
+
+    Raises
+    ------
+    ShapeError, DTypeError
+    """
+    y = floats(y, "relu_backward", "y")
+    dy = same_dtype(y, dy, "relu_backward", "dy")
+    expect_shape(dy, y.shape, "relu_backward", "dy")
+    out, maps = _dense_memory(y)
+    gradient = to_nhwc(dy) if maps else contiguous(dy)
+    dx = empty(out.shape, out.dtype)
+    kernels.relu_gradient(gradient.reshape(-1), out.reshape(-1), dx.reshape(-1))
+    return to_nchw(dx) if maps else dx

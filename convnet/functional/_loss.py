@@ -1,0 +1,104 @@
+"""Softmax and cross-entropy."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convnet.errors import DTypeError, ShapeError
+from convnet.functional._arrays import FloatArray, contiguous, empty, expect_shape, floats, same_dtype
+from convnet.kernels import elementwise as kernels
+
+
+def _logits(logits: object, who: str) -> FloatArray:
+    array = contiguous(floats(logits, who, "logits"))
+    if array.ndim != 2:
+        raise ShapeError(f"{who}: expected logits of shape (n, classes), got {array.shape}")
+    return array
+
+
+def softmax(logits: FloatArray) -> FloatArray:
+    """Turn each row of logits into probabilities: ``p[j] = exp(z[j]) / sum over i of exp(z[i])``.
+
+    Parameters
+    ----------
+    logits : array of shape (n, classes), float32 or float64
+
+    Returns
+    -------
+    array of shape (n, classes)
+        Positive rows that add up to 1; computed with the row's maximum subtracted, so that nothing overflows.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+
+    Examples
+    --------
+    >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]]))
+    array([[0.5, 0.5],
+           [1. , 0. ]])
+    """
+    logits = _logits(logits, "softmax")
+    p = empty(logits.shape, logits.dtype)
+    kernels.softmax_cross_entropy(logits, None, None, p, 1.0)
+    return p
+
+
+def _labels(targets: NDArray[Any], logits: FloatArray, who: str) -> NDArray[np.int64]:
+    n, classes = logits.shape
+    if targets.shape != (n,):
+        raise ShapeError(f"{who}: expected targets of shape ({n},) or ({n}, {classes}), got {targets.shape}")
+    if targets.dtype.kind not in "iu":
+        raise DTypeError(f"{who}: expected targets of an integer dtype for shape ({n},), got {targets.dtype}")
+    wrong = np.flatnonzero((targets < 0) | (targets >= classes))
+    if wrong.size:
+        raise ShapeError(
+            f"{who}: expected labels from 0 to {classes - 1}, got {targets[wrong[0]]} at position {wrong[0]}"
+        )
+    return np.ascontiguousarray(targets, np.int64)
+
+
+def softmax_cross_entropy(logits: FloatArray, targets: NDArray[Any]) -> tuple[float, FloatArray]:
+    """Mean cross-entropy of softmax(logits), and its gradient, in one pass.
+
+    ``loss = -1/n * sum over n, j of target[n, j] * log(softmax(logits)[n, j])``; for targets that add up to 1 the
+    gradient is ``(softmax(logits) - target) / n``.
+
+    Parameters
+    ----------
+    logits : array of shape (n, classes), float32 or float64
+    targets : integers of shape (n,), or probabilities of shape (n, classes) in the type of logits
+        Class indices from 0 to classes - 1, or one row of weights for each row of logits.
+
+    Returns
+    -------
+    loss : float
+        0 for an empty batch.
+    dlogits : array of shape (n, classes)
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit or a label is out of range (the text names the first such).
+    DTypeError
+
+    Examples
+    --------
+    >>> loss, dlogits = softmax_cross_entropy(np.zeros((2, 4)), np.array([0, 3]))
+    >>> round(loss, 4), dlogits[0]
+    (1.3863, array([-0.375,  0.125,  0.125,  0.125]))
+    """
+    who = "softmax_cross_entropy"
+    logits = _logits(logits, who)
+    targets = np.asarray(targets)
+    labels = probabilities = None
+    if targets.ndim == 2:
+        probabilities = contiguous(same_dtype(logits, targets, who, "targets"))
+        expect_shape(probabilities, logits.shape, who, "targets")
+    else:
+        labels = _labels(targets, logits, who)
+    dlogits = empty(logits.shape, logits.dtype)
+    n = max(len(logits), 1)
+    total = kernels.softmax_cross_entropy(logits, labels, probabilities, dlogits, 1 / n)
+    return total / n, dlogits
