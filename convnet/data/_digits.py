@@ -1,0 +1,43 @@
+"""The digits that ship inside the package."""
+
+from importlib.resources import files
+
+import numpy as np
+
+from convnet.data._types import DataSet
+
+
+def digits() -> DataSet:
+    """Load 5,000 handwritten digits that need no download.
+
+    They come from the training set of MNIST, 500 of each class, in an order shuffled once and for all; 4,000 are for
+    training (400 of each class), 1,000 for testing (100 of each). ``digits.txt``, beside the data in the package, tells
+    their origin and licence.
+
+    Returns
+    -------
+    (x, y), (x_test, y_test)
+        x : (4000, 1, 28, 28), uint8; 0 is the background, 255 full ink
+        y : (4000,), int64; the digits 0 to 9
+        x_test : (1000, 1, 28, 28), uint8
+        y_test : (1000,), int64
+
+        New arrays at every call, free to be changed.
+
+    See Also
+    --------
+    mnist : all of it. Do not test on `mnist`'s training images what was trained here: these are among them.
+
+    Examples
+    --------
+    >>> (x, y), (x_test, y_test) = digits()
+    >>> x.shape, y.shape, x_test.shape, y_test.shape
+    ((4000, 1, 28, 28), (4000,), (1000, 1, 28, 28), (1000,))
+    >>> y[:10]
+    array([4, 3, 9, 9, 0, 9, 6, 5, 7, 7])
+    """
+    archive = files("convnet.data").joinpath("digits.npz")
+    with archive.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        train = arrays["x"], arrays["y"].astype(np.int64)
+        test = arrays["x_test"], arrays["y_test"].astype(np.int64)
+    return train, test
