@@ -1,0 +1,83 @@
+"""Convolutional networks on the CPU: train, run and understand them, on NumPy arrays.
+
+>>> import convnet
+>>> model = convnet.models.lenet(rng=0)
+>>> (x, y), (x_test, y_test) = convnet.data.digits()
+>>> trainer = convnet.Trainer(model, convnet.SoftmaxCrossEntropy(), convnet.optim.SGD(0.05, momentum=0.9))
+>>> history = trainer.fit((x, y), epochs=1, progress=False)
+
+Everything a training script needs stands here or in `functional`, `optim`, `models`, `data`.
+"""
+
+from convnet import data, functional, initializers, metrics, models, optim
+from convnet.context import Context
+from convnet.errors import (
+    ConvnetError,
+    DataError,
+    DTypeError,
+    SettingError,
+    ShapeError,
+    UnsupportedError,
+    WeightsError,
+)
+from convnet.functional import empty_cache, get_num_threads, memory_stats, set_num_threads
+from convnet.layers import (
+    AvgPool2d,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+)
+from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
+from convnet.parameter import Parameter
+from convnet.serialization import load, save
+from convnet.shapes import conv2d_output_size, pool2d_output_size
+from convnet.summary import summary
+from convnet.training import History, Trainer
+from convnet.versions import __version__, show_versions
+
+__all__ = [
+    "AvgPool2d",
+    "Context",
+    "Conv2d",
+    "ConvnetError",
+    "DTypeError",
+    "DataError",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "History",
+    "Layer",
+    "MaxPool2d",
+    "MeanSquaredError",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "SettingError",
+    "ShapeError",
+    "SoftmaxCrossEntropy",
+    "Trainer",
+    "UnsupportedError",
+    "WeightsError",
+    "__version__",
+    "conv2d_output_size",
+    "data",
+    "empty_cache",
+    "functional",
+    "get_num_threads",
+    "initializers",
+    "load",
+    "memory_stats",
+    "metrics",
+    "models",
+    "optim",
+    "pool2d_output_size",
+    "save",
+    "set_num_threads",
+    "show_versions",
+    "summary",
+]

@@ -1,0 +1,29 @@
+"""Layers: one small class each, with a forward and a backward pass."""
+
+from convnet.context import Context as Context
+from convnet.layers._layer import Layer as Layer
+from convnet.layers._layer import LoadReport as LoadReport
+from convnet.layers.activation import ReLU as ReLU
+from convnet.layers.containers import Sequential as Sequential
+from convnet.layers.conv import Conv2d as Conv2d
+from convnet.layers.dense import Dense as Dense
+from convnet.layers.dropout import Dropout as Dropout
+from convnet.layers.pool import AvgPool2d as AvgPool2d
+from convnet.layers.pool import MaxPool2d as MaxPool2d
+from convnet.layers.reshape import Flatten as Flatten
+from convnet.parameter import Parameter as Parameter
+
+__all__ = [
+    "AvgPool2d",
+    "Context",
+    "Conv2d",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Layer",
+    "LoadReport",
+    "MaxPool2d",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+]

@@ -1,0 +1,160 @@
+"""The contract of every layer, and what all layers share: parameters by name, weights in and out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from convnet.context import Context
+from convnet.errors import WeightsError
+from convnet.parameter import Parameter
+
+Shape = tuple[int, ...]
+
+
+class LoadReport(NamedTuple):
+    """What `Layer.load_state_dict` did not match: both lists are empty after a strict load."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Layer(ABC):
+    """A differentiable function with parameters.
+
+    A layer of your own defines `forward`, `backward` and `output_shape`. Parameters and layers kept as attributes are
+    found by their attribute names, so that weights get PyTorch's keys (``conv1.weight``).
+
+    Examples
+    --------
+    >>> class Scale(Layer):
+    ...     def __init__(self):
+    ...         self.weight = Parameter(np.ones(1))
+    ...     def forward(self, x, ctx=None):
+    ...         if ctx is not None:
+    ...             ctx.x = x
+    ...         return x * self.weight.value
+    ...     def backward(self, dy, ctx):
+    ...         self.weight.grad += np.sum(dy * ctx.x)
+    ...         return dy * self.weight.value
+    ...     def output_shape(self, input_shape):
+    ...         return input_shape
+    >>> list(Scale().state_dict())
+    ['weight']
+    """
+
+    @abstractmethod
+    def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
+        """Return the output for the batch ``x``.
+
+        Without ``ctx`` this is inference: nothing is written to the layer, so threads may share it. With ``ctx`` it is
+        training, and ``ctx`` receives what `backward` needs. ``x`` is never written to; it must stay as it is until
+        `backward` has run.
+        """
+
+    @abstractmethod
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Return the gradient with respect to ``x`` and add the parameters' gradients into their ``grad``.
+
+        ``dy`` is the gradient with respect to the output, and is never written to; ``ctx`` is the one that the forward
+        pass was given. The result may be None where ``ctx.wants_dx`` is False.
+        """
+
+    @abstractmethod
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of one output for one input of ``input_shape``; both without the batch, as in (c, h, w)."""
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """Multiply-adds with weights that one input of ``input_shape`` costs in a forward pass; other work counts 0."""
+        return 0
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Inference: ``forward(x)``."""
+        return self.forward(x)
+
+    def named_children(self) -> Iterator[tuple[str, Layer]]:
+        """Yield the layers inside this one, in order, by name."""
+        for name, value in vars(self).items():
+            if isinstance(value, Layer):
+                yield name, value
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield all parameters in order, the layer's own first; names are the path to them, as in ``"3.weight"``.
+
+        A parameter that occurs twice has two names.
+        """
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield name, value
+        for child_name, child in self.named_children():
+            for name, parameter in child.named_parameters():
+                yield f"{child_name}.{name}", parameter
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters in order, each once."""
+        return list(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all values by name, with PyTorch's names and axis order; later training leaves them as they are."""
+        return {name: parameter.value.copy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray], strict: bool = True) -> LoadReport:
+        """Copy values into the parameters of the same names.
+
+        float16, float32 and float64 values are converted to the dtype of the parameter. Everything is checked before
+        the first value is written: after an error the layer is as it was.
+
+        Parameters
+        ----------
+        state : mapping of str to ndarray
+            Values by name, as `state_dict` returns them.
+        strict : bool
+            With False, names that only one side knows are reported instead of refused.
+
+        Returns
+        -------
+        LoadReport
+            ``(missing_keys, unexpected_keys)``.
+
+        Raises
+        ------
+        WeightsError
+            If names (when ``strict``), shapes or dtypes do not fit; the text names the key, expected and got.
+        """
+        parameters = dict(self.named_parameters())
+        missing = [name for name in parameters if name not in state]
+        unexpected = [name for name in state if name not in parameters]
+        if strict and (missing or unexpected):
+            raise WeightsError(
+                f"{type(self).__name__}: expected exactly the keys of the model, "
+                f"got missing keys {missing} and unexpected keys {unexpected}"
+            )
+        values = {name: _fitting(name, state[name], p) for name, p in parameters.items() if name in state}
+        for name, value in values.items():
+            parameters[name].value[...] = value
+        return LoadReport(missing, unexpected)
+
+    def _settings(self) -> str:
+        """What stands between the parentheses of the repr."""
+        return ""
+
+    def __repr__(self) -> str:
+        children = [f"\n({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
+        return f"{type(self).__name__}({self._settings()}{''.join(children)}" + ("\n)" if children else ")")
+
+
+def _fitting(name: str, value: np.ndarray, parameter: Parameter) -> np.ndarray:
+    """Return ``value`` in the dtype of ``parameter``, or say why it does not fit."""
+    value = np.asarray(value)
+    if value.shape != parameter.shape:
+        raise WeightsError(f"{name}: expected shape {parameter.shape}, got {value.shape}")
+    if value.dtype not in (np.float16, np.float32, np.float64):
+        raise WeightsError(f"{name}: expected dtype float16, float32 or float64, got {value.dtype}")
+    with np.errstate(over="ignore"):  # the check below says it better
+        fitting: np.ndarray = value.astype(parameter.dtype, copy=False)
+    if fitting.dtype.itemsize < value.dtype.itemsize and np.any(np.isinf(fitting) & np.isfinite(value)):
+        raise WeightsError(f"{name}: expected values in the range of {parameter.dtype}, got larger ones")
+    return fitting

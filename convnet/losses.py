@@ -1,0 +1,211 @@
+"""Losses: how far a batch of outputs is from its targets, and in which direction to go."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from convnet.context import Context
+from convnet.errors import DataError, DTypeError, SettingError, ShapeError
+from convnet.functional import softmax_cross_entropy
+from convnet.settings import real
+
+__all__ = ["Loss", "MeanSquaredError", "SoftmaxCrossEntropy"]
+
+
+class Loss(ABC):
+    """The contract of every loss. Targets are class indices (n,) or numbers of the shape of the outputs."""
+
+    @abstractmethod
+    def forward(self, logits: np.ndarray, targets: np.ndarray, ctx: Context | None = None) -> float:
+        """Return the loss of the batch; with ``ctx`` given, leave there what `backward` needs."""
+
+    def backward(self, ctx: Context) -> np.ndarray:
+        """Return the gradient of the loss with respect to ``logits``, of its shape and dtype."""
+        gradient: np.ndarray = ctx.dlogits
+        return gradient
+
+
+class SoftmaxCrossEntropy(Loss):
+    """Cross-entropy between target classes and the softmax of the logits.
+
+    ``loss = -sum over i, c of q[i, c] * log_softmax(logits)[i, c] / total``. Without class weights ``q`` are the
+    targets (one-hot for class indices) and ``total`` is n: the mean over the batch. With class weights ``q[i, c]`` is
+    multiplied by the weight of c, and for class indices ``total`` is the sum of the weights of the targets: the
+    weighted mean. An empty batch has loss 0.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        In [0, 1): targets become ``(1 - label_smoothing) * target + label_smoothing / classes`` (arXiv:1512.00567).
+    class_weights : sequence of float, optional
+        One non-negative number a class.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
+    Notes
+    -----
+    Saved for backward: the gradient itself, ``(softmax(logits) * sum over c of q[i, c] - q) / total``.
+
+    Examples
+    --------
+    >>> loss = SoftmaxCrossEntropy()
+    >>> round(loss.forward(np.zeros((2, 10), np.float32), np.array([3, 9])), 4)
+    2.3026
+    """
+
+    def __init__(self, label_smoothing: float = 0, class_weights: Sequence[float] | np.ndarray | None = None) -> None:
+        self.label_smoothing = real(label_smoothing, "SoftmaxCrossEntropy label_smoothing", below=1)
+        self.class_weights = None if class_weights is None else _checked_weights(class_weights)
+
+    def forward(self, logits: np.ndarray, targets: np.ndarray, ctx: Context | None = None) -> float:
+        """Return the loss.
+
+        Parameters
+        ----------
+        logits : ndarray of float32 or float64
+            Shape (n, classes).
+        targets : ndarray
+            Class indices (n,) of any integer dtype, or probabilities (n, classes).
+        ctx : Context, optional
+            Receives what `backward` needs.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If the arrays do not fit each other, or the class weights.
+        DataError
+            If a class index is negative, or not less than the number of classes.
+        """
+        logits = _floats(logits, "SoftmaxCrossEntropy", "logits")
+        if logits.ndim != 2:
+            raise ShapeError(f"SoftmaxCrossEntropy: expected logits of shape (n, classes), got {logits.shape}")
+        targets = _checked_targets(targets, logits, "SoftmaxCrossEntropy")
+        if len(logits) == 0:
+            loss, dlogits = 0.0, np.zeros_like(logits)
+        elif self.class_weights is None:
+            targets = self._smooth(targets, logits) if self.label_smoothing else targets
+            loss, dlogits = softmax_cross_entropy(logits, targets)
+        else:
+            loss, dlogits = _cross_entropy(logits, self._weigh(targets, logits))
+        if ctx is not None:
+            ctx.dlogits = dlogits
+        return loss
+
+    def _smooth(self, targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        """Targets as smoothed probabilities (n, classes)."""
+        probabilities = _one_hot(targets, logits)
+        smoothed: np.ndarray = probabilities * (1 - self.label_smoothing) + self.label_smoothing / logits.shape[1]
+        return smoothed
+
+    def _weigh(self, targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        """``q / total`` (n, classes) of the formula of the class."""
+        if self.class_weights is None or len(self.class_weights) != logits.shape[1]:
+            raise ShapeError(f"SoftmaxCrossEntropy: expected {logits.shape[1]} class weights, got {self.class_weights}")
+        weights = self.class_weights.astype(logits.dtype)
+        total = weights[targets].sum() or 1.0 if targets.ndim == 1 else len(targets)
+        weighted: np.ndarray = self._smooth(targets, logits) * weights / total
+        return weighted
+
+    def __repr__(self) -> str:
+        return f"SoftmaxCrossEntropy(label_smoothing={self.label_smoothing:g}, class_weights={self.class_weights})"
+
+
+class MeanSquaredError(Loss):
+    """``mean((outputs - targets) ** 2)`` over all numbers of the batch; an empty batch has loss 0.
+
+    Notes
+    -----
+    Saved for backward: the gradient itself, ``2 * (outputs - targets) / size``.
+
+    Examples
+    --------
+    >>> MeanSquaredError().forward(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]]))
+    2.0
+    """
+
+    def forward(self, logits: np.ndarray, targets: np.ndarray, ctx: Context | None = None) -> float:
+        """Return the loss.
+
+        Parameters
+        ----------
+        logits : ndarray of float32 or float64
+            The outputs of the model, of any shape.
+        targets : ndarray
+            Numbers of the shape of ``logits``; for ``logits`` (n, classes) also class indices (n,), which stand for
+            rows with a one at the class and zeros elsewhere.
+        ctx : Context, optional
+            Receives what `backward` needs.
+
+        Raises
+        ------
+        ShapeError, DTypeError, DataError
+            As in `SoftmaxCrossEntropy`.
+        """
+        logits = _floats(logits, "MeanSquaredError", "logits")
+        targets = _checked_targets(targets, logits, "MeanSquaredError")
+        difference = logits - _one_hot(targets, logits)
+        size = max(difference.size, 1)
+        if ctx is not None:
+            ctx.dlogits = difference * (2 / size)
+        return float(np.sum(np.square(difference), dtype=np.float64) / size)
+
+    def __repr__(self) -> str:
+        return "MeanSquaredError()"
+
+
+def _cross_entropy(logits: np.ndarray, q: np.ndarray) -> tuple[float, np.ndarray]:
+    """``-sum(q * log_softmax(logits))`` and its gradient, for any ``q`` (n, classes)."""
+    shifted = logits - logits.max(axis=1, keepdims=True)  # exp cannot overflow
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    gradient: np.ndarray = np.exp(log_p) * q.sum(axis=1, keepdims=True) - q
+    return float(-np.sum(q * log_p, dtype=np.float64)), gradient
+
+
+def _one_hot(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Checked targets as numbers of the shape and dtype of ``logits``."""
+    if targets.shape == logits.shape:
+        return targets
+    rows = np.zeros_like(logits)
+    rows[np.arange(len(targets)), targets] = 1
+    return rows
+
+
+def _checked_weights(class_weights: Sequence[float] | np.ndarray) -> np.ndarray:
+    weights = np.asarray(class_weights, np.float64)
+    if weights.ndim != 1 or not np.all((weights >= 0) & np.isfinite(weights)):
+        expected = "one finite number of at least 0 a class"
+        raise SettingError(f"SoftmaxCrossEntropy class_weights: expected {expected}, got {class_weights!r}")
+    return weights
+
+
+def _floats(array: np.ndarray, who: str, name: str) -> np.ndarray:
+    array = np.asarray(array)
+    if array.dtype not in (np.float32, np.float64):
+        raise DTypeError(f"{who}: expected {name} of dtype float32 or float64, got {array.dtype}")
+    return array
+
+
+def _checked_targets(targets: np.ndarray, logits: np.ndarray, who: str) -> np.ndarray:
+    """Return class indices as int64 (n,), other targets in the shape and dtype of ``logits``."""
+    targets = np.asarray(targets)
+    if targets.dtype.kind in "iu" and logits.ndim == 2 and targets.shape == logits.shape[:1]:
+        _check_labels(targets, logits.shape[1], who)
+        return targets.astype(np.int64, copy=False)
+    if targets.shape != logits.shape:
+        indices = f"class indices of shape {logits.shape[:1]} or " if logits.ndim == 2 else ""
+        raise ShapeError(
+            f"{who}: expected {indices}numbers of shape {logits.shape}, got {targets.dtype} of shape {targets.shape}"
+        )
+    return _floats(targets, who, "targets").astype(logits.dtype, copy=False)
+
+
+def _check_labels(labels: np.ndarray, classes: int, who: str) -> None:
+    bad = np.flatnonzero((labels < 0) | (labels >= classes))
+    if bad.size:
+        raise DataError(f"{who}: expected labels in 0..{classes - 1}, got {labels[bad[0]]} at position {bad[0]}")

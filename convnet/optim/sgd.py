@@ -1,0 +1,74 @@
+"""Stochastic gradient descent."""
+
+import numpy as np
+
+from convnet.errors import SettingError
+from convnet.functional import sgd_update
+from convnet.optim._optimizer import Optimizer, Schedule
+from convnet.parameter import Parameter
+from convnet.settings import real
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum, as PyTorch defines it.
+
+    ``g = grad + weight_decay * value``; ``velocity = momentum * velocity + g``, from zero; then
+    ``value -= lr * velocity``, or with Nesterov momentum ``value -= lr * (g + momentum * velocity)``. All in one pass.
+
+    Parameters
+    ----------
+    lr : float or schedule
+        Learning rate, see `Optimizer`.
+    momentum : float
+        0 keeps no velocity. Sutskever et al. 2013 (ICML 28, 1139-1147).
+    nesterov : bool
+        Needs momentum.
+    weight_decay : float
+        Strength of the L2 penalty, on every parameter.
+
+    Raises
+    ------
+    SettingError
+        If a setting is negative, NaN or infinite, or Nesterov lacks momentum.
+
+    Examples
+    --------
+    >>> p = Parameter(np.zeros(2))
+    >>> p.grad += [1.0, -1.0]
+    >>> SGD(lr=0.5).step([p])
+    >>> p.value, p.grad
+    (array([-0.5,  0.5]), array([0., 0.]))
+    """
+
+    def __init__(
+        self, lr: float | Schedule, momentum: float = 0, nesterov: bool = False, weight_decay: float = 0
+    ) -> None:
+        super().__init__(lr)
+        self.momentum = real(momentum, "SGD momentum")
+        self.nesterov = bool(nesterov)
+        self.weight_decay = real(weight_decay, "SGD weight_decay")
+        if self.nesterov and not self.momentum:
+            raise SettingError("SGD nesterov: expected a momentum above 0, got 0")
+        self._velocities: dict[Parameter, np.ndarray] = {}
+
+    def _update(self, parameter: Parameter, lr: float) -> None:
+        sgd_update(
+            parameter.value,
+            parameter.grad,
+            self._velocity(parameter),
+            lr=lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+        )
+
+    def _velocity(self, parameter: Parameter) -> np.ndarray | None:
+        if self.momentum and parameter not in self._velocities:
+            self._velocities[parameter] = np.zeros_like(parameter.value)
+        return self._velocities.get(parameter)
+
+    def __repr__(self) -> str:
+        settings = f"momentum={self.momentum:g}, nesterov={self.nesterov}, weight_decay={self.weight_decay:g}"
+        return f"SGD(lr={self.lr}, {settings})"

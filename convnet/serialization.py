@@ -1,0 +1,117 @@
+"""Weights in files: safetensors, a format that most deep-learning libraries read and that cannot carry code."""
+
+import logging
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from convnet.errors import WeightsError
+from convnet.layers import Layer
+from convnet.versions import __version__
+
+__all__ = ["load", "save"]
+
+logger = logging.getLogger("convnet")
+
+FORMAT = "1"
+"""Version of what a file means; one that cannot be read as before gets the next number."""
+
+AnyLayer = TypeVar("AnyLayer", bound=Layer)
+
+
+def save(model: Layer, path: str | os.PathLike[str]) -> None:
+    """Write the weights of ``model`` into a safetensors file, under PyTorch's names.
+
+    The file is written beside ``path`` and renamed when it is whole: whatever happens, ``path`` is either the old file
+    or the new one.
+
+    Parameters
+    ----------
+    model : Layer
+        Any layer; its ``state_dict`` is written.
+    path : str or path
+        By custom, ``something.safetensors``.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, for instance on a full disk; no partial file is left.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from convnet.layers import Dense
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Dense(4, 2), f"{folder}/dense.safetensors")
+    ...     load(Dense(4, 2), f"{folder}/dense.safetensors")
+    Dense(4, 2)
+    """
+    metadata = {"format": "np", "convnet_format": FORMAT, "convnet_version": __version__}
+    _replace(Path(path).resolve(), to_bytes(model.state_dict(), metadata))
+
+
+def load(model: AnyLayer, path: str | os.PathLike[str], strict: bool = True) -> AnyLayer:
+    """Read weights from a safetensors file into ``model``; nothing in the file is executed.
+
+    Parameters
+    ----------
+    model : Layer
+        A layer of the architecture the weights belong to. It keeps its own weights if anything is wrong.
+    path : str or path
+        The file.
+    strict : bool
+        Whether file and model must have exactly the same names; if not, differences are logged.
+
+    Returns
+    -------
+    Layer
+        ``model``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    WeightsError
+        If the file is truncated, corrupt, no safetensors file at all or does not fit the model.
+    """
+    try:
+        report = model.load_state_dict(_read(Path(path)), strict=strict)
+    except WeightsError as error:
+        raise WeightsError(f"{os.fspath(path)}: {error}") from error
+    if any(report):
+        logger.info("%s: missing keys %s, unexpected keys %s", path, *report)
+    return model
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    path.open("rb").close()  # a missing file, a folder or a lack of rights is the operating system's to explain
+    try:
+        with safe_open(path, framework="numpy") as file:
+            _check_format(file.metadata() or {})
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
+    except (SafetensorError, TypeError, KeyError, AttributeError) as error:  # the last three: dtypes unknown to NumPy
+        raise WeightsError(f"expected a whole safetensors file of float arrays, got {error}") from error
+
+
+def _check_format(metadata: dict[str, str]) -> None:
+    if metadata.get("convnet_format", FORMAT) != FORMAT:
+        raise WeightsError(f"expected format {FORMAT}, got {metadata['convnet_format']} from a newer convnet")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write ``content`` beside ``path``, then give it that name."""
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    try:
+        with beside.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        beside.unlink(missing_ok=True)

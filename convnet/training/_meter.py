@@ -1,0 +1,40 @@
+"""Loss and accuracy so far."""
+
+import numpy as np
+
+from convnet import metrics
+
+__all__ = ["Meter"]
+
+
+class Meter:
+    """Means over all images of the batches added.
+
+    Parameters
+    ----------
+    classifies : bool
+        Whether targets are classes, so that an accuracy has a meaning.
+    """
+
+    def __init__(self, classifies: bool) -> None:
+        self.images = 0
+        self._classifies = classifies
+        self._loss_sum = 0.0
+        self._correct = 0
+
+    def add(self, loss: float, outputs: np.ndarray, targets: np.ndarray) -> None:
+        """Count a batch with its mean ``loss``."""
+        self.images += len(outputs)
+        self._loss_sum += loss * len(outputs)
+        if self._classifies:
+            self._correct += metrics.correct(outputs, targets)
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of an image."""
+        return self._loss_sum / max(self.images, 1)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Fraction of the images told right; None where targets are no classes."""
+        return self._correct / max(self.images, 1) if self._classifies else None

@@ -1,0 +1,77 @@
+"""The live progress bar."""
+
+import threading
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+from convnet.training._meter import Meter
+
+__all__ = ["ProgressBar"]
+
+INTERVAL = 0.1
+"""Seconds between two pictures: a step may take less than a millisecond, and a picture takes a tenth of that."""
+
+FORMAT = "{desc} {percentage:3.0f} %|{bar}| {remaining} left{postfix}"
+
+
+class _Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
+    monitor_interval = 0  # no watching thread: it would make every later fork unsafe
+    _lock = threading.RLock()  # tqdm's own is shared between processes, which costs imports and a semaphore
+
+
+class ProgressBar:
+    """One bar for a whole run: epoch, time left, loss, accuracy, images a second. On a terminal only.
+
+    Parameters
+    ----------
+    images : int
+        Images of one epoch.
+    epochs : int
+        Epochs of the run.
+    wanted : bool
+        False shows nothing; True shows the bar where standard error is a terminal.
+    """
+
+    def __init__(self, images: int, epochs: int, wanted: bool) -> None:
+        self._images, self._epochs = images, epochs
+        self._bar = _Bar(
+            total=images * epochs,
+            disable=None if wanted else True,  # None: where standard error is no terminal
+            bar_format=FORMAT,
+            dynamic_ncols=True,
+            mininterval=0,
+        )
+        self._begun = self._drawn = time.perf_counter()
+        self.show(1, Meter(classifies=False))
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def advance(self, epoch: int, meter: Meter) -> None:
+        """Tell that ``meter`` has grown in ``epoch``; drawn from time to time."""
+        if time.perf_counter() - self._drawn >= INTERVAL:
+            self.show(epoch, meter)
+
+    def show(self, epoch: int, meter: Meter) -> None:
+        """Draw the state now."""
+        self._drawn = time.perf_counter()
+        if self._bar.disable:
+            return
+        done = (epoch - 1) * self._images + meter.images
+        self._bar.set_description_str(f"epoch {epoch:{len(str(self._epochs))}}/{self._epochs}", refresh=False)
+        self._bar.set_postfix_str(self._figures(done, meter) if done else "", refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def _figures(self, done: int, meter: Meter) -> str:
+        parts = [f"loss {meter.loss:.4f}"]
+        if meter.accuracy is not None:
+            parts.append(f"accuracy {100 * meter.accuracy:.2f} %")
+        parts.append(f"{done / (self._drawn - self._begun):,.0f} images/s")
+        return ", ".join(parts)
