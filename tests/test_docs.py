@@ -1,0 +1,75 @@
+"""README and docs: their Python gives what they say, their shell commands exist, their links lead somewhere."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+from convnet.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def _python_blocks(page):
+    """Line number and text of each block of Python."""
+    text = page.read_text("utf-8")
+    for block in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield text.count("\n", 0, block.start(1)), block[1]
+
+
+def _run_examples(block, names, page, line):
+    examples = doctest.DocTestParser().get_doctest(block, {}, page.name, str(page), line)
+    examples.globs = names  # not a copy: the next block goes on from here
+    report = []
+    failed, _ = doctest.DocTestRunner().run(examples, out=report.append, clear_globs=False)
+    assert failed == 0, "".join(report)
+
+
+@every_page
+def test_python_runs_and_gives_what_the_page_says(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": page.stem}
+    for line, block in _python_blocks(page):
+        if ">>>" in block:
+            _run_examples(block, names, page, line)
+        else:
+            exec(compile("\n" * line + block, str(page), "exec"), names)
+
+
+def test_there_is_python():
+    assert sum(1 for page in PAGES for _ in _python_blocks(page)) >= 10
+
+
+def _anchors(page):
+    """The names that headings get: lower case, hyphens for spaces, no punctuation."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@every_page
+def test_links_lead_somewhere(page):
+    for path, anchor in re.findall(r"\]\(((?!https?:)[^)#\s]*)(?:#([^)\s]*))?\)", page.read_text("utf-8")):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in _anchors(target), f"{path}#{anchor}"
+
+
+def test_the_readme_starts_with_its_two_commands():
+    first = re.search(r"\A# convnet\n\n```bash\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert first is not None
+    assert first[1].splitlines() == ["pip install . && convnet train", 'pip install ".[test]" && pytest']
+
+
+def test_the_commands_of_the_readme_exist(capsys):
+    commands = re.findall(r"`convnet (\w[^`]*)`", (ROOT / "README.md").read_text("utf-8"))
+    assert {"train --help", "summary lenet", "info"} <= set(commands)
+    for command in commands:
+        try:
+            code = main(command.split())
+        except SystemExit as end:  # --help
+            code = end.code
+        assert code == 0, command
+        assert capsys.readouterr().out

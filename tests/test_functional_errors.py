@@ -1,0 +1,203 @@
+"""Every refusal of convnet.functional: the exception, and a text that says who, what was expected and what came."""
+
+import re
+
+import numpy as np
+import pytest
+
+from convnet.errors import ConvnetError, DTypeError, SettingError, ShapeError
+from convnet.functional import (
+    adam_update,
+    avg_pool2d,
+    avg_pool2d_backward,
+    conv2d,
+    conv2d_backward,
+    dense,
+    dense_backward,
+    flatten,
+    max_pool2d,
+    max_pool2d_backward,
+    relu,
+    relu_backward,
+    set_num_threads,
+    sgd_update,
+    softmax,
+    softmax_cross_entropy,
+    unflatten,
+)
+
+X, W, B = np.ones((2, 3, 5, 5), np.float32), np.ones((4, 3, 3, 3), np.float32), np.ones(4, np.float32)
+DY, Z = np.ones((2, 4, 3, 3), np.float32), np.zeros((3, 4), np.float32)
+ROWS, MATRIX = np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)
+POOLED, CODES = max_pool2d(X, 2, return_codes=True)
+
+
+def _vector(dtype=np.float32):
+    return np.ones(5, dtype)
+
+
+def _adam(**changes):
+    arrays = {name: _vector() for name in ("value", "grad", "mean", "variance")}
+    settings = {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0, "step": 1}
+    adam_update(**(arrays | settings | changes))
+
+
+def _read_only(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+SHAPE_ERRORS = [
+    (lambda: conv2d(X[0], W), "conv2d: expected x of shape (n, c, h, w), got (3, 5, 5)"),
+    (lambda: conv2d(X, W[0]), "conv2d: expected w of shape (out, in / groups, kh, kw), got (3, 3, 3)"),
+    (lambda: conv2d(X, W[:, :2]), "conv2d: expected x of shape (n, 2, h, w)", "got (2, 3, 5, 5)"),
+    (lambda: conv2d(X, W[:, :1], groups=2), "conv2d: expected x of shape (n, 2, h, w)", "groups=2", "got (2, 3, 5, 5)"),
+    (lambda: conv2d(X, W[:, :1], groups=3), "conv2d: expected", "multiple of groups=3", "got", "(4, 1, 3, 3)"),
+    (lambda: conv2d(X, W, B[:3]), "conv2d: expected b of shape (4,), got (3,)"),
+    (lambda: conv2d(X, W, dilation=3), "conv2d: expected a padded height of at least 7", "got 5"),
+    (lambda: conv2d(X[:, :, :2], W), "conv2d: expected a padded height of at least 3", "got 2"),
+    (lambda: conv2d_backward(DY[0], X, W), "conv2d_backward: expected dy of shape", "got (4, 3, 3)"),
+    (lambda: conv2d_backward(DY[:, :, 1:], X, W), "expected dy of shape (2, 4, 3, 3), got (2, 4, 2, 3)"),
+    (lambda: conv2d_backward(DY, X[:1], W), "conv2d_backward: expected dy of shape (1, 4, 3, 3), got (2, 4, 3, 3)"),
+    (lambda: conv2d_backward(DY, X, W, dw=W[1:]), "expected dw of shape (4, 3, 3, 3), got (3, 3, 3, 3)"),
+    (lambda: conv2d_backward(DY, X, W, db=B[1:]), "conv2d_backward: expected db of shape (4,), got (3,)"),
+    (lambda: conv2d_backward(DY, X, W, dw=W.copy("F")), "conv2d_backward: expected dw", "writeable C-contiguous"),
+    (lambda: conv2d_backward(DY, X, W, dw=_read_only(W)), "conv2d_backward: expected dw", "writeable C-contiguous"),
+    (lambda: max_pool2d(X[0], 2), "max_pool2d: expected x of shape (n, c, h, w), got (3, 5, 5)"),
+    (lambda: avg_pool2d(X[0], 2), "avg_pool2d: expected x of shape (n, c, h, w), got (3, 5, 5)"),
+    (lambda: max_pool2d(X, 6), "pool2d: expected a padded height of at least 6", "got 5"),
+    (lambda: max_pool2d_backward(POOLED[:1], CODES, X.shape, 2), "expected dy of shape (2, 3, 2, 2), got (1, 3, 2, 2)"),
+    (lambda: max_pool2d_backward(POOLED, CODES[:1], X.shape, 2), "expected codes of shape (2, 3, 2, 2)", "got (1,"),
+    (lambda: max_pool2d_backward(POOLED, CODES, (3, 5, 5), 2), "expected input_shape", "(n, c, h, w)", "got (3, 5, 5)"),
+    (lambda: avg_pool2d_backward(POOLED, (2, 3, 9, 5), 2), "expected dy of shape (2, 3, 4, 2), got (2, 3, 2, 2)"),
+    (lambda: avg_pool2d_backward(POOLED, (3, 5, 5), 2), "expected input_shape", "(n, c, h, w)", "got (3, 5, 5)"),
+    (lambda: dense(ROWS[0], MATRIX), "dense: expected x of shape (n, 3)", "got (3,)"),
+    (lambda: dense(X, MATRIX), "dense: expected x of shape (n, 3)", "got (2, 3, 5, 5)"),
+    (lambda: dense(ROWS, MATRIX[:, :2]), "dense: expected x of shape (n, 2)", "got (2, 3)"),
+    (lambda: dense(ROWS, MATRIX[0]), "dense: expected w of shape (out, in), got (3,)"),
+    (lambda: dense(ROWS, MATRIX, B[:3]), "dense: expected b of shape (4,), got (3,)"),
+    (lambda: dense_backward(ROWS, ROWS, MATRIX), "dense_backward: expected dy of shape (2, 4), got (2, 3)"),
+    (lambda: dense_backward(Z[:2], ROWS, MATRIX, dw=Z), "dense_backward: expected dw of shape (4, 3), got (3, 4)"),
+    (lambda: flatten(ROWS), "flatten: expected x of shape (n, c, h, w), got (2, 3)"),
+    (lambda: unflatten(ROWS, (2, 3, 2, 2)), "unflatten: expected dy of shape (2, 12), got (2, 3)"),
+    (lambda: unflatten(ROWS, (2, 3)), "unflatten: expected shape", "(n, c, h, w)", "got (2, 3)"),
+    (lambda: relu_backward(ROWS, ROWS[:1]), "relu_backward: expected dy of shape (1, 3), got (2, 3)"),
+    (lambda: softmax(Z[0]), "softmax: expected logits of shape (n, classes), got (4,)"),
+    (lambda: softmax_cross_entropy(Z[0], np.zeros(1, np.int64)), "expected logits of shape (n, classes), got (4,)"),
+    (lambda: softmax_cross_entropy(Z, np.zeros(2, np.int64)), "expected targets of shape (3,) or (3, 4), got (2,)"),
+    (lambda: softmax_cross_entropy(Z, Z[:, 1:]), "expected targets of shape (3, 4), got (3, 3)"),
+    (lambda: softmax_cross_entropy(Z, Z[None]), "expected targets of shape (3,) or (3, 4), got (1, 3, 4)"),
+    (lambda: softmax_cross_entropy(Z, np.array([0, 4, -1])), "expected labels from 0 to 3, got 4 at position 1"),
+    (lambda: softmax_cross_entropy(Z, np.array([0, 1, -1])), "expected labels from 0 to 3, got -1 at position 2"),
+    (lambda: softmax_cross_entropy(Z, np.array([2**63, 1, 2], np.uint64)), "got 9223372036854775808 at position 0"),
+    (lambda: sgd_update(_vector(), B, None, lr=0.1), "sgd_update: expected grad of shape (5,), got (4,)"),
+    (lambda: sgd_update(_vector(), _vector(), B, lr=0.1), "sgd_update: expected velocity of shape (5,), got (4,)"),
+    (lambda: sgd_update(W.copy("F"), W, None, lr=0.1), "sgd_update: expected value", "C-contiguous"),
+    (lambda: sgd_update(_vector(), _read_only(_vector()), None, lr=0.1), "sgd_update: expected grad", "writeable"),
+    (lambda: _adam(mean=B), "adam_update: expected mean of shape (5,), got (4,)"),
+]
+
+DTYPE_ERRORS = [
+    (lambda: conv2d(X.astype(np.uint8), W), "conv2d: expected x of dtype float32 or float64, got uint8", "/ 255"),
+    (lambda: conv2d(X.astype(np.float16), W), "conv2d: expected x of dtype float32 or float64, got float16"),
+    (lambda: conv2d(X.astype(">f4"), W), "conv2d: expected x of dtype float32 or float64, got >f4"),
+    (lambda: conv2d(None, W), "conv2d: expected x of dtype float32 or float64, got object"),
+    (lambda: conv2d(X, np.float64(W)), "conv2d: expected w of dtype float32", "got float64"),
+    (lambda: conv2d(X, W, np.float64(B)), "conv2d: expected b of dtype float32", "got float64"),
+    (lambda: conv2d_backward(np.float64(DY), X, W), "conv2d_backward: expected dy of dtype float32", "got float64"),
+    (lambda: conv2d_backward(DY, X, W, dw=np.float64(W)), "conv2d_backward: expected dw of dtype float32, got float64"),
+    (lambda: conv2d_backward(DY, X, W, dw=1), "conv2d_backward: expected dw", "got"),
+    (lambda: conv2d_backward(DY, X, W, db=None), "conv2d_backward: expected db", "got"),
+    (lambda: max_pool2d(X.astype(np.int64), 2), "max_pool2d: expected x of dtype float32 or float64, got int64"),
+    (lambda: avg_pool2d(X.astype(np.int64), 2), "avg_pool2d: expected x of dtype float32 or float64, got int64"),
+    (lambda: max_pool2d_backward(POOLED, np.int64(CODES), X.shape, 2), "expected codes of dtype uint8, got int64"),
+    (lambda: max_pool2d_backward(np.int64(POOLED), CODES, X.shape, 2), "expected dy of dtype", "got int64"),
+    (lambda: dense(ROWS.astype(np.int64), MATRIX), "dense: expected x of dtype float32 or float64, got int64"),
+    (lambda: dense(ROWS, np.float64(MATRIX)), "dense: expected w of dtype float32", "got float64"),
+    (lambda: dense_backward(Z[:2], ROWS, MATRIX, dw=1), "dense_backward: expected dw", "got"),
+    (lambda: relu(np.arange(3)), "relu: expected x of dtype float32 or float64, got int64"),
+    (lambda: relu_backward(np.float64(ROWS), ROWS), "relu_backward: expected dy of dtype float32", "got float64"),
+    (lambda: softmax(Z.astype(np.int64)), "softmax: expected logits of dtype float32 or float64, got int64"),
+    (lambda: softmax_cross_entropy(Z, np.zeros(3)), "expected targets of an integer dtype", "got float64"),
+    (lambda: softmax_cross_entropy(Z, np.zeros(3, bool)), "expected targets of an integer dtype", "got bool"),
+    (lambda: softmax_cross_entropy(Z, np.float64(Z)), "expected targets of dtype float32", "got float64"),
+    (lambda: sgd_update(*[_vector(np.int64)] * 2, None, lr=0.1), "expected value of dtype float32", "got int64"),
+    (lambda: sgd_update(_vector(), _vector(np.float64), None, lr=0.1), "expected grad of dtype float32, got float64"),
+    (lambda: _adam(variance=_vector(np.float64)), "expected variance of dtype float32, got float64"),
+]
+
+SETTING_ERRORS = [
+    (lambda: conv2d(X, W, stride=0), "stride: expected", "at least 1, got 0"),
+    (lambda: conv2d(X, W, stride=(1, -1)), "stride: expected", "at least 1, got -1"),
+    (lambda: conv2d(X, W, stride=1.5), "stride: expected an integer, got 1.5"),
+    (lambda: conv2d(X, W, stride=(1, 2, 3)), "stride: expected an integer or a pair of integers, got (1, 2, 3)"),
+    (lambda: conv2d(X, W, padding=-1), "padding: expected", "at least 0, got -1"),
+    (lambda: conv2d(X, W, padding=((0, 0), (-2, 0))), "padding: expected", "at least 0, got -2"),
+    (lambda: conv2d(X, W, padding="full"), "padding: expected 'same', 'valid' or integers, got 'full'"),
+    (lambda: conv2d(X, W, padding=((1, 2), 3)), "padding: expected ((top, bottom), (left, right)), got ((1, 2), 3)"),
+    (lambda: conv2d(X, W, dilation=0), "dilation: expected", "at least 1, got 0"),
+    (lambda: conv2d(X, W, groups=0), "conv2d groups: expected an integer of at least 1, got 0"),
+    (lambda: conv2d(X, W[:, :, :0]), "kernel_size: expected", "at least 1, got 0"),
+    (lambda: max_pool2d(X, 0), "kernel_size: expected", "at least 1, got 0"),
+    (lambda: max_pool2d(X, 2, 0), "stride: expected", "at least 1, got 0"),
+    (lambda: max_pool2d(X, 2, padding=2), "padding: expected at most half the window", "got (2, 2)"),
+    (lambda: avg_pool2d(X, 2, padding=2), "padding: expected at most half the window", "got (2, 2)"),
+    (lambda: sgd_update(_vector(), _vector(), None, lr=0.1, momentum=0.9), "sgd_update: expected", "velocity", "got"),
+    (lambda: _adam(step=0), "adam_update step: expected", "step", "got 0"),
+    (lambda: set_num_threads(0), "set_num_threads: expected 1 to", "got 0"),
+    (lambda: set_num_threads(1.5), "set_num_threads: expected an integer, got 1.5"),
+]
+
+
+def _check(call, error, *fragments):
+    with pytest.raises(error, match="expected") as caught:
+        call()
+    assert type(caught.value) is error
+    for fragment in fragments:
+        assert re.search(re.escape(fragment), str(caught.value)), f"{fragment!r} is not in {str(caught.value)!r}"
+
+
+def _name(case):
+    return case[1] if isinstance(case, tuple) else None
+
+
+@pytest.mark.parametrize("case", SHAPE_ERRORS, ids=_name)
+def test_shape_errors(case):
+    _check(case[0], ShapeError, *case[1:])
+
+
+@pytest.mark.parametrize("case", DTYPE_ERRORS, ids=_name)
+def test_dtype_errors(case):
+    _check(case[0], DTypeError, *case[1:])
+
+
+@pytest.mark.parametrize("case", SETTING_ERRORS, ids=_name)
+def test_setting_errors(case):
+    _check(case[0], SettingError, *case[1:])
+
+
+def test_the_exceptions_are_python_exceptions_too():
+    assert all(issubclass(error, ConvnetError) for error in (ShapeError, DTypeError, SettingError))
+    assert issubclass(ShapeError, ValueError)
+    assert issubclass(DTypeError, TypeError)
+    assert issubclass(SettingError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("used", "refused"), [(1, 1.0), (1, np.float32(1)), ((1, 1), (1.0, 1.0)), ((1, 1), (1, np.float64(1)))], ids=repr
+)
+def test_a_setting_is_refused_although_an_equal_one_was_used_before(used, refused):
+    conv2d(X, W, stride=used)
+    with pytest.raises(SettingError, match="stride: expected"):
+        conv2d(X, W, stride=refused)
+    max_pool2d(X, 2, used)
+    with pytest.raises(SettingError, match="stride: expected"):
+        max_pool2d(X, 2, refused)
+
+
+def test_an_error_leaves_the_gradients_alone():
+    dw, db = np.zeros_like(W), np.zeros(3, np.float32)
+    with pytest.raises(ShapeError):
+        conv2d_backward(DY, X, W, dw=dw, db=db)
+    assert not dw.any()

@@ -1,0 +1,141 @@
+"""The layers of the package, proved over its imports: who may import whom, no cycles, nothing optional at start."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import convnet
+
+ROOT = Path(convnet.__file__).parent
+
+# From the bottom to the top; a module imports only modules of lower rows, itself or its own subpackage.
+LAYERS = [
+    {"errors"},
+    {"settings"},
+    {"shapes", "threads"},
+    {"kernels"},
+    {"functional"},
+    {"parameter", "initializers", "context", "versions"},
+    {"layers", "losses", "optim", "metrics"},
+    {"models", "inference", "summary", "serialization"},
+    {"training"},
+    {"onnx", "sklearn", "explain", "plot", "cli"},
+    {"__main__"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+DEPENDENCIES = {"numpy", "safetensors", "tqdm"}
+OPTIONAL = {"PIL", "pooch", "matplotlib", "onnx", "sklearn", "tensorboardX", "mpi4py"}
+START_WITHOUT = OPTIONAL | {"torch", "scipy", "pandas", "jax", "tensorflow", "pytest", "hypothesis", "requests"}
+
+MODULES = sorted(ROOT.rglob("*.py")) + sorted(ROOT.rglob("*.pyx"))
+
+
+def _name(path):
+    """The dotted name of a module inside the package; the package itself is the empty name."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _python(path):
+    """The part of a module that Python's parser reads: of a Cython module its plain imports."""
+    source = path.read_text("utf-8")
+    if path.suffix == ".py":
+        return ast.parse(source)
+    lines = [line for line in source.splitlines() if line.startswith(("import ", "from ")) and " cimport " not in line]
+    return ast.parse("\n".join(line for line in lines if not line.endswith("(")))
+
+
+def _imported(node):
+    """The full names that one import statement brings in."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    assert node.level == 0, "relative import"
+    if node.module == "convnet":
+        return [f"convnet.{alias.name}" for alias in node.names]
+    return [node.module]
+
+
+def _all_imported(tree):
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return [name for node in nodes for name in _imported(node)]
+
+
+def _imports(path):
+    return _all_imported(_python(path))
+
+
+def _own_imports(path):
+    """The imported modules of this package, without its name in front."""
+    return [name.removeprefix("convnet.") for name in _imports(path) if name.startswith("convnet.")]
+
+
+def _row(module):
+    return module.split(".")[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_a_module_imports_only_what_lies_below_it(path):
+    module = _row(_name(path))
+    if module == "":
+        return  # the package itself gathers the public names
+    if module == "data":
+        assert {_row(name) for name in _own_imports(path)} <= {"errors", "data"}
+        return
+    assert module in RANK, f"convnet.{module} has no place in LAYERS"
+    for imported in set(map(_row, _own_imports(path))) - {module}:
+        rank = RANK["models"] if imported == "data" else RANK[imported]  # data sets are for those who train
+        assert rank < RANK[module], f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_only_functional_imports_the_kernels(path):
+    if _row(_name(path)) not in ("functional", "kernels"):
+        assert "kernels" not in map(_row, _own_imports(path))
+
+
+def _modules_of(path):
+    """The modules of this package that the import of one needs, packages resolved to their __init__."""
+    names = {_name(module) for module in MODULES}
+    for imported in _own_imports(path):
+        parts = imported.split(".")
+        yield next((".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in names), "")
+
+
+def test_there_are_no_cycles():
+    below = {_name(path): set(_modules_of(path)) - {_name(path)} for path in MODULES}
+    while leaves := {name for name, needed in below.items() if not needed & below.keys()}:
+        below = {name: needed for name, needed in below.items() if name not in leaves}
+    assert not below, f"these import each other: {sorted(below)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_names_say_what_a_module_is_for(path):
+    assert not {"utils", "util", "helpers", "common", "misc"} & {part.strip("_") for part in _name(path).split(".")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_functions_import_nothing_but_optional_packages(path):
+    """The command line may: its help must not wait for NumPy."""
+    if _row(_name(path)) in ("cli", "__main__"):
+        return
+    for node in ast.walk(_python(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert set(map(_row, _all_imported(node))) <= OPTIONAL, f"{node.name} imports"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_modules_import_only_dependencies(path):
+    known = sys.stdlib_module_names | DEPENDENCIES | OPTIONAL | {"convnet"}
+    assert {_row(name) for name in _imports(path)} <= known
+
+
+def test_importing_convnet_imports_no_optional_package():
+    code = "import sys, convnet; print(*{name.partition('.')[0] for name in sys.modules})"
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert not START_WITHOUT & set(result.stdout.split())
+    assert "convnet" in result.stdout.split()

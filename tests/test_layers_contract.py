@@ -1,0 +1,172 @@
+"""What every layer promises, for every layer."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from gradcheck import away_from_kinks, check_layer
+from layouts import LAYOUTS, freeze
+
+from convnet.errors import DTypeError, ShapeError
+from convnet.layers import AvgPool2d, Context, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Sequential
+
+IMAGE = (4, 6, 7)
+CASES = {
+    "Conv2d": (lambda dtype: Conv2d(4, 6, 3, padding=1, rng=0, dtype=dtype), IMAGE),
+    "Conv2d-strided": (lambda dtype: Conv2d(4, 6, (3, 2), (2, 1), "same", (1, 2), rng=0, dtype=dtype), IMAGE),
+    "Conv2d-groups": (lambda dtype: Conv2d(4, 8, 3, padding=((1, 0), (2, 1)), groups=2, rng=0, dtype=dtype), IMAGE),
+    "Conv2d-no-bias": (lambda dtype: Conv2d(4, 4, 3, groups=4, bias=False, rng=0, dtype=dtype), IMAGE),
+    "MaxPool2d": (lambda dtype: MaxPool2d(2), IMAGE),
+    "MaxPool2d-general": (lambda dtype: MaxPool2d((2, 3), (2, 1), (1, 1), (1, 2), ceil_mode=True), IMAGE),
+    "AvgPool2d": (lambda dtype: AvgPool2d(2), IMAGE),
+    "AvgPool2d-general": (lambda dtype: AvgPool2d((2, 3), 2, 1, ceil_mode=True, count_include_pad=False), IMAGE),
+    "Dense": (lambda dtype: Dense(5, 3, rng=0, dtype=dtype), (5,)),
+    "Dense-no-bias": (lambda dtype: Dense(5, 3, bias=False, rng=0, dtype=dtype), (5,)),
+    "ReLU": (lambda dtype: ReLU(), IMAGE),
+    "ReLU-rows": (lambda dtype: ReLU(), (5,)),
+    "Dropout": (lambda dtype: Dropout(0.3, rng=0), IMAGE),
+    "Dropout-rows": (lambda dtype: Dropout(0.3, rng=0), (5,)),
+    "Flatten": (lambda dtype: Flatten(), IMAGE),
+    "Sequential": (
+        lambda dtype: Sequential(Conv2d(4, 2, 3, rng=0, dtype=dtype), Flatten(), Dense(40, 3, rng=1, dtype=dtype)),
+        IMAGE,
+    ),
+    "Sequential-empty": (lambda dtype: Sequential(), IMAGE),
+}
+every_layer = pytest.mark.parametrize(("build", "input_shape"), CASES.values(), ids=CASES.keys())
+
+
+@every_layer
+def test_the_gradient_is_that_of_the_forward_pass(build, input_shape, rng):
+    check_layer(build(np.float64), away_from_kinks(rng, (2, *input_shape)), rng)
+
+
+@every_layer
+def test_output_shape_and_dtype_agree_with_forward(build, input_shape, dtype, rng):
+    layer, x = build(dtype), rng.standard_normal((3, *input_shape)).astype(dtype)
+    y = layer(x)
+    assert y.shape == (3, *layer.output_shape(input_shape))
+    assert y.dtype == dtype
+
+
+@every_layer
+def test_inference_equals_training_but_for_dropout(build, input_shape, dtype, rng):
+    layer, x = build(dtype), rng.standard_normal((3, *input_shape)).astype(dtype)
+    equal = np.array_equal(layer(x), layer.forward(x, Context()))
+    assert equal != isinstance(layer, Dropout)
+
+
+@every_layer
+def test_nothing_is_written_to_x_or_dy(build, input_shape, dtype, rng):
+    layer, ctx = build(dtype), Context()
+    x = rng.standard_normal((2, *input_shape)).astype(dtype)
+    dy = rng.standard_normal((2, *layer.output_shape(input_shape))).astype(dtype)
+    before = freeze(x, dy)
+    layer.forward(x, ctx)
+    layer.backward(dy, ctx)
+    assert [x.tobytes(), dy.tobytes()] == before
+
+
+@every_layer
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_memory_layout_gives_the_same_numbers(build, input_shape, layout, dtype, rng):
+    x = rng.standard_normal((2, *input_shape)).astype(dtype)
+    results = []
+    for given in (np.ascontiguousarray, LAYOUTS[layout]):
+        layer, ctx = build(dtype), Context()
+        y = layer.forward(given(x), ctx)
+        dx = layer.backward(given(np.cos(y)), ctx)
+        results.append([y, dx, *(p.grad for p in layer.parameters())])
+    for expected, actual in zip(*results, strict=True):
+        np.testing.assert_array_equal(actual, expected, strict=True)
+
+
+class Producer:
+    """Somebody else's array: nothing but DLPack."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **settings):
+        return self.array.__dlpack__(**settings)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "-" not in name])
+def test_other_libraries_hand_over_by_dlpack_or_as_lists(name, rng):
+    build, input_shape = CASES[name]
+    layer, x = build(np.float64), rng.standard_normal((2, *input_shape))
+    for given in (Producer(x), x.tolist()):
+        np.testing.assert_array_equal(layer(given), layer(x), strict=True)
+
+
+@every_layer
+def test_an_empty_batch_gives_an_empty_batch_and_no_gradient(build, input_shape, dtype):
+    layer, ctx = build(dtype), Context()
+    y = layer.forward(np.zeros((0, *input_shape), dtype), ctx)
+    assert y.shape == (0, *layer.output_shape(input_shape))
+    assert layer.backward(np.zeros_like(y), ctx).shape == (0, *input_shape)
+    assert not any(p.grad.any() for p in layer.parameters())
+
+
+@every_layer
+def test_gradients_add_up(build, input_shape, dtype, rng):
+    layer, ctx = build(dtype), Context()
+    y = layer.forward(rng.standard_normal((2, *input_shape)).astype(dtype), ctx)
+    layer.backward(y, ctx)
+    once = [p.grad.copy() for p in layer.parameters()]
+    layer.backward(y, ctx)
+    for p, gradient in zip(layer.parameters(), once, strict=True):
+        # the sum g + g is exact; the accumulation into g adds the same terms in another order
+        np.testing.assert_allclose(p.grad, 2 * gradient, rtol=0, atol=200 * np.finfo(dtype).eps * abs(gradient).max())
+
+
+@every_layer
+def test_inference_changes_nothing(build, input_shape, dtype, rng):
+    layer = build(dtype)
+    before = pickle.dumps(layer)
+    layer(rng.standard_normal((2, *input_shape)).astype(dtype))
+    assert pickle.dumps(layer) == before
+
+
+@every_layer
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+def test_copies_compute_the_same_and_share_nothing(build, input_shape, duplicate, rng):
+    layer, x = build(np.float32), rng.standard_normal((2, *input_shape)).astype(np.float32)
+    twin = duplicate(layer)
+    np.testing.assert_array_equal(twin.forward(x, Context()), layer.forward(x, Context()), strict=True)
+    assert repr(twin) == repr(layer)
+    for mine, other in zip(layer.parameters(), twin.parameters(), strict=True):
+        assert not np.shares_memory(mine.value, other.value)
+
+
+@pytest.mark.parametrize("layer", [Conv2d(4, 2, 3), MaxPool2d(2), AvgPool2d(2), Flatten(), ReLU(), Dropout()])
+def test_integer_images_are_refused_with_advice(layer):
+    expected = r"expected x of dtype float32.*, got uint8; scale images first: x\.astype\(float32\) / 255"
+    with pytest.raises(DTypeError, match=f"{type(layer).__name__}: {expected}"):
+        layer(np.zeros((1, *IMAGE), np.uint8))
+
+
+@every_layer
+def test_without_interest_in_dx_a_layer_may_return_none_and_still_gets_its_gradients(build, input_shape, rng):
+    x = rng.standard_normal((2, *input_shape))
+    gradients = []
+    for wants_dx in (True, False):
+        layer, ctx = build(np.float64), Context(wants_dx)
+        layer.backward(np.ones_like(layer.forward(x, ctx)), ctx)
+        gradients.append([p.grad for p in layer.parameters()])
+    for wanted, unwanted in zip(*gradients, strict=True):
+        np.testing.assert_array_equal(unwanted, wanted, strict=True)
+
+
+@pytest.mark.parametrize("layer", [Conv2d(4, 2, 3), MaxPool2d(2), AvgPool2d(2), Flatten()])
+def test_image_layers_refuse_rows(layer):
+    who = type(layer).__name__
+    channels = "4" if who == "Conv2d" else "c"
+    with pytest.raises(ShapeError, match=rf"{who}: expected x of shape \(n, {channels}, h, w\), got \(2, 5\)"):
+        layer(np.zeros((2, 5), np.float32))
+    with pytest.raises(ShapeError, match=rf"{who}: expected an input of shape \({channels}, h, w\), got \(5,\)"):
+        layer.output_shape((5,))

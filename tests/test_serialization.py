@@ -1,0 +1,155 @@
+import errno
+import json
+import os
+import pickle
+import stat
+import struct
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from convnet.errors import WeightsError
+from convnet.layers import Dense, Sequential
+from convnet.models import lenet
+from convnet.serialization import load, save
+
+
+def model(seed=0):
+    return Sequential(Dense(3, 4, rng=seed), Dense(4, 2, rng=seed + 1))
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save(model(), path)
+    return path
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    trained, path = lenet(rng=0), tmp_path / "lenet.safetensors"
+    save(trained, str(path))
+    fresh = lenet(rng=1)
+    assert load(fresh, path) is fresh
+    for name, value in trained.state_dict().items():
+        np.testing.assert_array_equal(fresh.state_dict()[name], value, strict=True)
+
+
+def test_the_file_is_plain_safetensors(path):
+    arrays = safetensors.numpy.load_file(path)
+    assert sorted(arrays) == ["0.bias", "0.weight", "1.bias", "1.weight"]
+    with safetensors.safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    assert metadata["format"] == "np"
+    assert metadata["convnet_format"] == "1"
+    assert metadata["convnet_version"]
+
+
+def test_files_of_other_libraries_are_loaded(tmp_path):
+    state = {name: value.astype(np.float16) for name, value in model().state_dict().items()}
+    safetensors.numpy.save_file(state, tmp_path / "other.safetensors")
+    loaded = load(model(5), tmp_path / "other.safetensors")
+    np.testing.assert_array_equal(loaded[0].weight.value, state["0.weight"])
+
+
+def test_an_old_file_is_replaced_and_nothing_else_is_left(path):
+    save(model(7), path)
+    np.testing.assert_array_equal(load(model(), path)[0].weight.value, model(7)[0].weight.value)
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX")
+def test_the_file_has_ordinary_permissions(path):
+    reference = path.with_name("reference")
+    reference.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(reference.stat().st_mode)
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file_and_no_other(path, monkeypatch, failing):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = path.read_bytes()
+    monkeypatch.setattr(os, failing, full)
+    with pytest.raises(OSError, match=r"No space left on device: .*model\.safetensors") as caught:
+        save(model(7), path)
+    assert caught.value.errno == errno.ENOSPC
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is a Linux device")
+def test_a_disk_that_is_really_full(path, monkeypatch):
+    before = path.read_bytes()
+    with monkeypatch.context() as patched, open("/dev/full", "wb", buffering=0) as full:
+        patched.setattr("pathlib.Path.open", lambda self, mode: full)
+        with pytest.raises(OSError, match="No space left on device"):
+            save(model(7), path)
+    assert path.read_bytes() == before
+
+
+def test_an_interrupt_leaves_the_old_file_and_no_other(path, monkeypatch):
+    def interrupt(descriptor):
+        raise KeyboardInterrupt
+
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        save(model(7), path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="missing"):
+        save(model(), tmp_path / "missing" / "model.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"nothing\.safetensors"):
+        load(model(), tmp_path / "nothing.safetensors")
+
+
+def with_header(header, data=b""):
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+DAMAGED = {
+    "empty": lambda whole: b"",
+    "truncated header": lambda whole: whole[:50],
+    "truncated data": lambda whole: whole[:-1],
+    "longer": lambda whole: whole + b"\0",
+    "pickle": lambda whole: pickle.dumps({"0.weight": 1}),
+    "text": lambda whole: b"not weights at all" * 10,
+    "bfloat16": lambda whole: with_header({"a": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}, b"\0\0"),
+    "float8": lambda whole: with_header({"a": {"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}}, b"\0"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_or_mislabelled_file_is_refused_and_nothing_is_loaded(path, damage):
+    path.write_bytes(damage(path.read_bytes()))
+    layer = model(5)
+    with pytest.raises(WeightsError, match=r"model\.safetensors: expected a whole safetensors file of float arrays"):
+        load(layer, path)
+    np.testing.assert_array_equal(layer[0].weight.value, model(5)[0].weight.value)
+
+
+def test_a_file_of_another_model_is_refused(path):
+    with pytest.raises(WeightsError, match=r"model\.safetensors: Sequential: expected exactly the keys of the model"):
+        load(lenet(), path)
+    with pytest.raises(WeightsError, match=r"model\.safetensors: 1\.weight: expected shape \(3, 4\), got \(2, 4\)"):
+        load(Sequential(Dense(3, 4), Dense(4, 3)), path)
+
+
+def test_a_file_of_a_newer_format_is_refused(path):
+    path.write_bytes(with_header({"__metadata__": {"convnet_format": "2"}}))
+    with pytest.raises(WeightsError, match="expected format 1, got 2 from a newer convnet"):
+        load(model(), path)
+
+
+def test_without_strict_differences_are_logged(path, caplog):
+    larger = Sequential(Dense(3, 4, rng=9), Dense(4, 2), Dense(2, 2))
+    with caplog.at_level("INFO", logger="convnet"):
+        load(larger, path, strict=False)
+    np.testing.assert_array_equal(larger[0].weight.value, model()[0].weight.value)
+    assert "missing keys ['2.weight', '2.bias'], unexpected keys []" in caplog.text

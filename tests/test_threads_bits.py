@@ -1,0 +1,80 @@
+"""The number of threads changes no bit of any result: work is cut by shape alone."""
+
+import numpy as np
+import pytest
+from bounds import assert_same_bits
+from geometries import Conv
+
+from convnet import functional
+
+CONVOLUTIONS = [
+    Conv(100, 1, 28, 28, 8, (3, 3), padding=1),  # simple_cnn
+    Conv(32, 6, 12, 12, 16, (5, 5)),  # lenet
+    Conv(8, 32, 24, 24, 64, (3, 3), padding=1),
+    Conv(1, 64, 33, 33, 40, (3, 3), padding=1),  # one image
+    Conv(2, 3, 64, 64, 16, (7, 7), stride=2, padding=3),
+    Conv(4, 48, 20, 20, 48, (3, 3), padding=1, groups=48),
+    Conv(300, 128, 3, 3, 8, (3, 3)),  # one pixel, a long sum
+    Conv(64, 96, 6, 6, 96, (1, 1)),
+]
+
+
+def _convolution(geometry, dtype, rng):
+    x, w, b, dy = geometry.reals(rng, dtype)
+    dw, db = np.ones_like(w), np.ones_like(b)
+    yield functional.conv2d(x, w, b, **geometry.settings)
+    yield from functional.conv2d_backward(dy, x, w, **geometry.settings)
+    yield from functional.conv2d_backward(dy, x, w, dw=dw, db=db, **geometry.settings)
+
+
+def _the_rest(dtype, rng):
+    f = functional
+    x = rng.standard_normal((64, 19, 22, 22)).astype(dtype)
+    y, codes = f.max_pool2d(x, 3, 2, 1, return_codes=True)
+    yield from (y, codes, f.max_pool2d_backward(y, codes, x.shape, 3, 2, 1))
+    yield f.avg_pool2d(x, 3, 1, 1)
+    yield f.avg_pool2d_backward(y, x.shape, 3, 2, 1)
+    yield from (f.relu(x), f.relu_backward(x, f.relu(x)), f.flatten(x))
+    flat, w, b = f.flatten(x[:, :4]), *(rng.standard_normal(shape).astype(dtype) for shape in ((120, 1936), (120,)))
+    logits = f.dense(flat, w, b)
+    yield from (logits, *f.dense_backward(logits, flat, w))
+    loss, dlogits = f.softmax_cross_entropy(np.tile(logits, (40, 1)), rng.integers(0, 120, 2560))
+    yield from (np.float64(loss), dlogits, f.softmax(np.tile(logits, (40, 1))))
+    value, grad, velocity = rng.standard_normal((3, 300_001)).astype(dtype)
+    f.sgd_update(value, grad.copy(), velocity, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    yield from (value.copy(), velocity)
+    mean, variance = np.zeros_like(value), np.zeros_like(value)
+    f.adam_update(value, grad, mean, variance, lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=1e-4, step=1)
+    yield from (value, mean, variance)
+
+
+def _assert_equal_for_all_numbers_of_threads(compute, set_num_threads):
+    set_num_threads(1)
+    expected = list(compute())
+    assert all(np.all(np.isfinite(result)) for result in expected)
+    for threads in 2, 3, 4, 7:
+        set_num_threads(threads)
+        assert functional.get_num_threads() == threads
+        for number, (got, alone) in enumerate(zip(compute(), expected, strict=True)):
+            assert_same_bits(got, alone, f"result {number} with {threads} threads")
+
+
+@pytest.mark.parametrize("geometry", CONVOLUTIONS, ids=str)
+def test_convolutions(geometry, dtype, set_num_threads):
+    _assert_equal_for_all_numbers_of_threads(
+        lambda: _convolution(geometry, dtype, np.random.default_rng(5)), set_num_threads
+    )
+
+
+def test_everything_else(dtype, set_num_threads):
+    _assert_equal_for_all_numbers_of_threads(lambda: _the_rest(dtype, np.random.default_rng(6)), set_num_threads)
+
+
+def test_a_call_again_gives_the_same_bits(dtype, set_num_threads):
+    """Work is handed out as threads come; partial sums still meet in the same order."""
+    set_num_threads(3)
+    geometry = CONVOLUTIONS[2]
+    first = list(_convolution(geometry, dtype, np.random.default_rng(5)))
+    for _ in range(10):
+        for got, expected in zip(_convolution(geometry, dtype, np.random.default_rng(5)), first, strict=True):
+            assert_same_bits(got, expected)

@@ -1,0 +1,156 @@
+"""PyTorch as the outside oracle: forward and all gradients, in float64."""
+
+import numpy as np
+import pytest
+from bounds import assert_equal, assert_within
+from geometries import CONV_EDGES, POOL_EDGES, sampled_conv, sampled_pool
+from oracles import conv2d_sides, pair, windows
+
+from convnet import functional
+
+torch = pytest.importorskip("torch")
+
+
+def _pytorch_takes(pool):
+    """Whether the padding is at most half the undilated window, and every (dilated) window holds an element.
+
+    PyTorch gives the gradient of an empty window to an unrelated element.
+    """
+    if any(p > k // 2 for p, k in zip(pair(pool.padding), pair(pool.kernel), strict=True)):
+        return False
+    return all(window for _, window, _ in windows(pool.x_shape, pool.kernel, **pool.settings))
+
+
+POOLS = [pool for pool in POOL_EDGES + sampled_pool(120, seed=11) if _pytorch_takes(pool)]
+EPS = np.finfo(np.float64).eps
+
+
+def _gradients(y, dy, *leaves):
+    """The gradients of sum(y * dy) with respect to the leaves, as arrays."""
+    return [gradient.numpy() for gradient in torch.autograd.grad(y, leaves, torch.from_numpy(dy))]
+
+
+def _leaves(*arrays):
+    return [torch.from_numpy(a).requires_grad_() for a in arrays]
+
+
+def _torch_conv2d(x, w, b, geometry):
+    """Pad by hand where PyTorch cannot: sides that differ, and "same" with a stride."""
+    stride, dilation = pair(geometry.stride), pair(geometry.dilation)
+    if geometry.padding in ("same", "valid") and (geometry.padding == "valid" or stride == (1, 1)):
+        return torch.nn.functional.conv2d(x, w, b, **geometry.settings)
+    (top, bottom), (left, right) = conv2d_sides(geometry.padding, x.shape[2:], geometry.kernel, stride, dilation)
+    padded = torch.nn.functional.pad(x, (left, right, top, bottom))
+    return torch.nn.functional.conv2d(padded, w, b, **(geometry.settings | {"padding": 0}))
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("geometry", CONV_EDGES + sampled_conv(80, seed=12, most_products=500_000), ids=str)
+def test_conv2d(geometry, rng):
+    x, w, b, dy = geometry.reals(rng, np.float64)
+    leaves = _leaves(x, w, b)
+    y = _torch_conv2d(*leaves, geometry)
+    scale = _torch_conv2d(*map(torch.from_numpy, map(np.abs, (x, w, b))), geometry).numpy()
+    products = geometry.products
+    assert_within(functional.conv2d(x, w, b, **geometry.settings), y.detach().numpy(), scale, products[0], "y")
+    exact = _gradients(y, dy, *leaves)
+    sizes = _leaves(np.abs(x), np.abs(w), np.abs(b))
+    scales = _gradients(_torch_conv2d(*sizes, geometry), np.abs(dy), *sizes)
+    gradients = functional.conv2d_backward(dy, x, w, **geometry.settings)
+    for name, *check in zip(("dx", "dw", "db"), gradients, exact, scales, products[1:], strict=True):
+        assert_within(*check, name)
+
+
+@pytest.mark.parametrize("values", ["distinct", "ties"])
+@pytest.mark.parametrize("geometry", POOLS, ids=str)
+def test_max_pool2d(geometry, values, rng):
+    x = rng.standard_normal(geometry.x_shape) if values == "distinct" else rng.integers(0, 2, geometry.x_shape) * 1.0
+    dy = rng.integers(-9, 10, geometry.y_shape) * 1.0
+    (leaf,) = _leaves(x)
+    expected = torch.nn.functional.max_pool2d(leaf, geometry.kernel, **geometry.settings)
+    y, codes = functional.max_pool2d(x, geometry.kernel, **geometry.settings, return_codes=True)
+    assert_equal(y, expected.detach().numpy(), "y")
+    dx = functional.max_pool2d_backward(dy, codes, x.shape, geometry.kernel, **geometry.settings)
+    assert_equal(dx, *_gradients(expected, dy, leaf), "dx")
+
+
+@pytest.mark.parametrize("count_include_pad", [True, False])
+@pytest.mark.parametrize("geometry", [g for g in POOLS if g.dilation in (1, (1, 1))], ids=str)
+def test_avg_pool2d(geometry, count_include_pad, rng):
+    settings = geometry.undilated | {"count_include_pad": count_include_pad}
+    x, dy = rng.random(geometry.x_shape), rng.random(geometry.y_shape)
+    (leaf,) = _leaves(x)
+    expected = torch.nn.functional.avg_pool2d(leaf, geometry.kernel, **settings)
+    products = int(np.prod(pair(geometry.kernel)))
+    exact = expected.detach().numpy()
+    assert_within(functional.avg_pool2d(x, geometry.kernel, **settings), exact, exact, products, "y")
+    (exact,) = _gradients(expected, dy, leaf)
+    dx = functional.avg_pool2d_backward(dy, x.shape, geometry.kernel, **settings)
+    assert_within(dx, exact, exact, products, "dx")
+
+
+def test_nan_in_max_pool2d_and_relu(rng):
+    x, dy = rng.standard_normal((2, 2, 19, 8, 8))
+    x[rng.random(x.shape) < 0.2] = np.nan
+    (leaf,) = _leaves(x)
+    expected = torch.nn.functional.max_pool2d(leaf, 2)
+    y, codes = functional.max_pool2d(x, 2, return_codes=True)
+    assert_equal(y, expected.detach().numpy())
+    got = functional.max_pool2d_backward(dy[:, :, ::2, ::2], codes, x.shape, 2)
+    assert_equal(got, *_gradients(expected, dy[:, :, ::2, ::2].copy(), leaf))
+    expected = torch.relu(leaf)
+    assert_equal(functional.relu(x), expected.detach().numpy())
+    assert_equal(functional.relu_backward(dy, functional.relu(x)), *_gradients(expected, dy, leaf))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 37, 21), (100, 1568, 64)], ids=str)
+def test_dense(shape, rng):
+    n, inputs, outputs = shape
+    x, w, b, dy = (rng.integers(-9, 10, s) * 1.0 for s in ((n, inputs), (outputs, inputs), (outputs,), (n, outputs)))
+    leaves = _leaves(x, w, b)
+    expected = torch.nn.functional.linear(*leaves)
+    assert_equal(functional.dense(x, w, b), expected.detach().numpy())
+    for got, exact in zip(functional.dense_backward(dy, x, w), _gradients(expected, dy, *leaves), strict=True):
+        assert_equal(got, exact)
+
+
+@pytest.mark.parametrize("kind", ["indices", "probabilities"])
+def test_softmax_cross_entropy(kind, rng):
+    logits = rng.standard_normal((9, 10)) * 5
+    targets = rng.integers(0, 10, 9) if kind == "indices" else rng.random((9, 10))
+    (leaf,) = _leaves(logits)
+    expected = torch.nn.functional.cross_entropy(leaf, torch.from_numpy(targets))
+    loss, dlogits = functional.softmax_cross_entropy(logits, targets)
+    assert loss == pytest.approx(expected.item(), rel=50 * EPS)
+    (exact,) = _gradients(expected, np.array(1.0), leaf)
+    np.testing.assert_allclose(dlogits, exact, rtol=0, atol=50 * EPS)
+    np.testing.assert_allclose(functional.softmax(logits), torch.softmax(leaf, 1).detach().numpy(), rtol=50 * EPS)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}], ids=str
+)
+def test_sgd(settings, rng):
+    (leaf,) = _leaves(rng.standard_normal(37))
+    optimizer = torch.optim.SGD([leaf], lr=0.1, **settings)
+    value, velocity = leaf.detach().numpy().copy(), np.zeros(37) if "momentum" in settings else None
+    for _ in range(4):
+        leaf.grad = torch.from_numpy(rng.standard_normal(37))
+        functional.sgd_update(value, leaf.grad.numpy().copy(), velocity, lr=0.1, **settings)
+        optimizer.step()
+        np.testing.assert_allclose(value, leaf.detach().numpy(), rtol=0, atol=50 * EPS)
+
+
+@pytest.mark.parametrize("decoupled", [False, True], ids=["Adam", "AdamW"])
+@pytest.mark.parametrize("weight_decay", [0, 0.1])
+def test_adam(decoupled, weight_decay, rng):
+    (leaf,) = _leaves(rng.standard_normal(37))
+    settings = {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": weight_decay}
+    optimizer = (torch.optim.AdamW if decoupled else torch.optim.Adam)([leaf], **settings)
+    value, mean, variance = leaf.detach().numpy().copy(), np.zeros(37), np.zeros(37)
+    for step in range(1, 5):
+        leaf.grad = torch.from_numpy(rng.standard_normal(37))
+        grad = leaf.grad.numpy().copy()
+        functional.adam_update(value, grad, mean, variance, step=step, decoupled=decoupled, **settings)
+        optimizer.step()
+        np.testing.assert_allclose(value, leaf.detach().numpy(), rtol=0, atol=50 * EPS)

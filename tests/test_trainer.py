@@ -1,0 +1,230 @@
+"""The training loop: what a step does, what an epoch covers, what is reported."""
+
+import logging
+import threading
+
+import numpy as np
+import pytest
+
+from convnet.errors import DivergedError
+from convnet.layers import Conv2d, Dense, Flatten, ReLU, Sequential
+from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
+from convnet.optim import SGD, OneCycle
+from convnet.training import Trainer
+
+
+def small_model(dtype=np.float32):
+    rng = np.random.default_rng(1)
+    return Sequential(
+        Conv2d(1, 2, 3, rng=rng, dtype=dtype), ReLU(), Flatten(), Dense(2 * 4 * 4, 3, rng=rng, dtype=dtype)
+    )
+
+
+def small_data(n=20):
+    """Images whose brightest third tells the class."""
+    rng = np.random.default_rng(2)
+    y = rng.integers(3, size=n)
+    x = rng.integers(0, 60, (n, 1, 6, 6)).astype(np.uint8)
+    for image, label in zip(x, y, strict=True):
+        image[:, 2 * label : 2 * label + 2] += 180
+    return x, y
+
+
+def trainer(lr=0.05, dtype=np.float32, **settings):
+    return Trainer(small_model(dtype), SoftmaxCrossEntropy(), SGD(lr, **settings))
+
+
+def weights(trained):
+    return np.concatenate([p.value.ravel() for p in trained.model.parameters()])
+
+
+def test_a_step_is_one_update_by_the_gradient():
+    dense = Dense(2, 2, rng=0, dtype=np.float64)
+    dense.weight.value[...] = [[1, 0], [0, 1]]
+    dense.bias.value[...] = 0
+    x, y = np.array([[1.0, 2.0], [3.0, 5.0]]), np.array([[0.0, 2.0], [3.0, 1.0]])
+    loss = Trainer(dense, MeanSquaredError(), SGD(0.5)).step(x, y)
+    dy = (x - y) / 2  # 2 * (outputs - targets) / 4
+    assert loss == np.mean((x - y) ** 2)
+    np.testing.assert_array_equal(dense.weight.value, np.eye(2) - 0.5 * dy.T @ x)
+    np.testing.assert_array_equal(dense.bias.value, -0.5 * dy.sum(axis=0))
+    np.testing.assert_array_equal(dense.weight.grad, 0)
+
+
+def test_uint8_is_divided_by_255():
+    x, y = small_data()
+    scaled, raw = trainer(), trainer()
+    assert raw.step(x, y) == scaled.step(x.astype(np.float32) / np.float32(255), y)
+    np.testing.assert_array_equal(weights(raw), weights(scaled))
+
+
+def test_several_channels_are_scaled_too(rng):
+    model = Sequential(Conv2d(3, 2, 2, rng=0), Flatten())
+    x = rng.integers(0, 255, (5, 3, 3, 4)).astype(np.uint8)
+    got = Trainer(model, MeanSquaredError(), SGD(0.1)).predict(x)
+    np.testing.assert_array_equal(got, model(x.astype(np.float32) / np.float32(255)))
+
+
+def test_fit_learns_and_reports_it():
+    data = small_data(60)
+    trained = trainer(0.1, momentum=0.9)
+    history = trained.fit(data, validation=small_data(30), epochs=8, batch_size=10)
+    assert history is trained.history
+    assert [epoch.epoch for epoch in history] == list(range(1, 9))
+    assert history[-1].accuracy == history[-1].val_accuracy == 1
+    assert history[-1].loss < 0.2 < history[0].loss
+    assert all(epoch.seconds > 0 for epoch in history)
+    figures = trained.evaluate(small_data(30), batch_size=10)
+    assert figures == {"loss": history[-1].val_loss, "accuracy": history[-1].val_accuracy}
+
+
+def test_an_epoch_holds_every_image_once_the_ragged_rest_included():
+    x, y = small_data(23)
+    seen = []
+
+    def spy(images, rng):
+        seen.append(images)
+        return images
+
+    trained = trainer()
+    trained.fit((x, y), epochs=2, batch_size=5, augment=spy)
+    assert [len(images) for images in seen] == [5, 5, 5, 5, 3] * 2
+    assert trained.optimizer.steps == 10
+    first, second = np.concatenate(seen[:5]), np.concatenate(seen[5:])
+    assert not np.array_equal(first, second)
+    for epoch in (first, second):
+        assert sorted(image.tobytes() for image in epoch) == sorted(image.tobytes() for image in x)
+
+
+def test_images_keep_their_labels_when_shuffled():
+    x = np.arange(200, dtype=np.uint8).reshape(50, 4)
+    y = x[:, 0].astype(np.float32)[:, None]
+    pairs = []
+
+    class Spy(MeanSquaredError):  # noqa: N818 - a loss, not an exception
+        def forward(self, logits, targets, ctx=None):
+            pairs.append((logits, targets))
+            return super().forward(logits, targets, ctx)
+
+    model = Dense(4, 1, rng=0)
+    model.weight.value[...] = [[255, 0, 0, 0]]
+    Trainer(model, Spy(), SGD(0)).fit((x, y), batch_size=7)
+    assert not np.array_equal(np.concatenate([targets for _, targets in pairs]), y)
+    for logits, targets in pairs:
+        np.testing.assert_allclose(logits, targets, rtol=1e-6)
+
+
+def test_in_order_without_shuffle():
+    x, y = small_data(12)
+    fitted, stepped = trainer(), trainer()
+    history = fitted.fit((x, y), batch_size=5, shuffle=False)
+    losses = [stepped.step(x[i : i + 5], y[i : i + 5]) for i in (0, 5, 10)]
+    np.testing.assert_array_equal(weights(fitted), weights(stepped))
+    assert history[0].loss == pytest.approx(np.average(losses, weights=[5, 5, 2]), rel=1e-12)
+
+
+def test_the_seed_decides():
+    def run(rng):
+        trained = trainer()
+        trained.fit(small_data(), epochs=2, batch_size=4, rng=rng)
+        return weights(trained)
+
+    np.testing.assert_array_equal(run(3), run(np.random.default_rng(3)))
+    assert not np.array_equal(run(3), run(4))
+
+
+def test_the_running_figures_are_those_of_all_images():
+    data = small_data(23)
+    still = trainer(lr=0)
+    epoch = still.fit(data, batch_size=5)[0]
+    figures = still.evaluate(data, batch_size=7)
+    assert epoch.loss == pytest.approx(figures["loss"], rel=1e-5)
+    assert epoch.accuracy == figures["accuracy"]
+
+
+def test_the_history_has_the_rate_of_the_last_step():
+    schedule = OneCycle(0.1, steps=8)
+    history = trainer(schedule).fit(small_data(20), epochs=2, batch_size=5)
+    assert [epoch.learning_rate for epoch in history] == [schedule(3), schedule(7)]
+
+
+def test_predict_is_the_model_in_batches():
+    x, _ = small_data(10)
+    used = trainer()
+    whole = used.model(x.astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(used.predict(x, batch_size=3), whole)
+    assert used.predict(x[:0]).shape == (0, 3)
+
+
+def test_evaluation_and_prediction_train_nothing():
+    used = trainer()
+    before = weights(used)
+    used.evaluate(small_data())
+    used.predict(small_data()[0])
+    np.testing.assert_array_equal(weights(used), before)
+    assert used.optimizer.steps == 0
+
+
+def test_inputs_are_not_written_to():
+    x, y = small_data()
+    x.flags.writeable = y.flags.writeable = False
+    trainer().fit((x, y), validation=(x, y), batch_size=6)
+
+
+def test_float64_models_get_float64():
+    x, y = small_data()
+    used = trainer(dtype=np.float64)
+    used.fit((x, y))
+    assert used.predict(x).dtype == np.float64
+
+
+def test_numbers_have_a_loss_but_no_accuracy(rng):
+    x, y = rng.random((9, 4)).astype(np.float32), rng.standard_normal((9, 2)).astype(np.float32)
+    used = Trainer(Dense(4, 2, rng=0), MeanSquaredError(), SGD(0.1))
+    assert used.fit((x, y), validation=(x, y))[0].accuracy is None
+    assert list(used.evaluate((x, y))) == ["loss"]
+
+
+def test_probabilities_have_an_accuracy():
+    x, y = small_data()
+    used = trainer()
+    indices, rows = used.evaluate((x, y)), used.evaluate((x, np.eye(3, dtype=np.float32)[y]))
+    assert indices["accuracy"] == rows["accuracy"]
+
+
+def test_stopping_between_epochs_keeps_the_history():
+    used = trainer()
+    for epoch in used.iter_fit(small_data(), epochs=9, batch_size=5):
+        if epoch.epoch == 2:
+            break
+    assert len(used.history) == 2
+    assert used.optimizer.steps == 8
+
+
+def test_nan_stops_before_the_weights_are_spoilt():
+    x, y = small_data(20)
+    x = x.astype(np.float32) / 255
+    x[13] = np.nan
+    used, expected = trainer(), trainer()
+    with pytest.raises(DivergedError, match=r"Trainer.fit: epoch 1, step 3: .*expected a finite loss, got nan"):
+        used.fit((x, y), epochs=2, batch_size=5, shuffle=False)
+    for i in (0, 5):
+        expected.step(x[i : i + 5], y[i : i + 5])
+    np.testing.assert_array_equal(weights(used), weights(expected))
+    with pytest.raises(DivergedError, match=r"Trainer\.step: expected a finite loss, got nan"):
+        used.step(x[10:15], y[10:15])
+
+
+def test_epochs_are_logged(caplog):
+    with caplog.at_level(logging.INFO, logger="convnet"):
+        trainer().fit(small_data(), epochs=2)
+    assert [message.split(":")[0] for message in caplog.messages] == ["epoch 1", "epoch 2"]
+
+
+def test_training_runs_in_any_thread():
+    here, there = trainer(), trainer()
+    here.fit(small_data())
+    thread = threading.Thread(target=there.fit, args=(small_data(),))
+    thread.start()
+    thread.join()
+    np.testing.assert_array_equal(weights(here), weights(there))

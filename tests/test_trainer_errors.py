@@ -1,0 +1,76 @@
+"""What the Trainer refuses, before any work."""
+
+import numpy as np
+import pytest
+
+from convnet.errors import DataError, DTypeError, SettingError, ShapeError
+from convnet.layers import Conv2d, Flatten, Sequential
+from convnet.losses import SoftmaxCrossEntropy
+from convnet.optim import SGD
+from convnet.training import Trainer
+
+X = np.zeros((4, 1, 3, 3), np.uint8)
+Y = np.array([0, 1, 2, 3])
+
+BAD_DATA = [
+    ((X, Y[:3]), ShapeError, r"expected 4 targets, one an image, got y of shape \(3,\)"),
+    ((X[:0], Y[:0]), DataError, r"expected at least one image, got x of shape \(0, 1, 3, 3\)"),
+    ((X[0], Y[:1]), ShapeError, r"expected x that fits the model, got shape \(1, 3, 3\)"),
+    ((np.zeros(4, np.uint8), Y), ShapeError, r"expected x of shape \(n, ...\), one row an image, got \(4,\)"),
+    ((np.zeros((4, 3, 3, 3), np.uint8), Y), ShapeError, r"expected x that fits the model, got shape \(4, 3, 3, 3\)"),
+    ((X.astype(np.int64), Y), DTypeError, r"expected x of dtype uint8, which is scaled to 0-1, or float32, got int64"),
+    ((X.astype(np.float64), Y), DTypeError, "or float32, got float64"),
+    ((X, np.array([0, 1, 4, 9])), DataError, r"expected labels in 0..3, got 4 at position 2"),
+    ((X, np.array([0, -1, 2, 3])), DataError, r"expected labels in 0..3, got -1 at position 1"),
+    ((X, Y.astype(float)), ShapeError, r"expected y to be integer class indices of shape \(n,\) or numbers of shape"),
+    ((X, np.zeros((4, 5))), ShapeError, r"numbers of shape \(n, 4\), got float64 of shape \(4, 5\)"),
+    ((X, np.zeros((4, 4), int)), DTypeError, r"expected y of shape \(4, 4\) to be floats, got int64"),
+    (X, ShapeError, r"expected a pair of arrays \(x, y\), got ndarray"),
+    (7, ShapeError, r"expected a pair of arrays \(x, y\), got int"),
+    (((X, Y), (X, Y)), ShapeError, "nested sequences of unequal lengths"),
+]
+
+
+@pytest.fixture
+def trainer():
+    """Whose optimizer complains if anything is trained."""
+
+    class Idle(SGD):
+        def step(self, parameters):
+            raise AssertionError("trained before the check")
+
+    return Trainer(Sequential(Conv2d(1, 1, 2, rng=0), Flatten()), SoftmaxCrossEntropy(), Idle(0.1))
+
+
+@pytest.mark.parametrize(("data", "error", "text"), BAD_DATA)
+def test_bad_data(trainer, data, error, text):
+    with pytest.raises(error, match=f"^Trainer.fit: .*{text}"):
+        trainer.fit(data)
+    with pytest.raises(error, match=f"^Trainer.fit validation: .*{text}"):
+        trainer.fit((X, Y), validation=data)
+    with pytest.raises(error, match=f"^Trainer.evaluate: .*{text}"):
+        trainer.evaluate(data)
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size"])
+@pytest.mark.parametrize("value", [0, -3, 1.5, float("nan"), "many", None])
+def test_bad_counts(trainer, name, value):
+    with pytest.raises(SettingError, match=f"^Trainer.fit {name}: expected an integer of at least 1, got"):
+        trainer.fit((X, Y), **{name: value})
+
+
+def test_iter_fit_complains_at_once(trainer):
+    with pytest.raises(SettingError, match="epochs"):
+        trainer.iter_fit((X, Y), epochs=0)
+
+
+def test_bad_batch_sizes_elsewhere(trainer):
+    with pytest.raises(SettingError, match=r"^Trainer.evaluate batch_size: .*got 0"):
+        trainer.evaluate((X, Y), batch_size=0)
+    with pytest.raises(SettingError, match=r"^Trainer.predict batch_size: .*got 0"):
+        trainer.predict(X, batch_size=0)
+
+
+def test_bad_images_for_prediction(trainer):
+    with pytest.raises(ShapeError, match=r"^Trainer.predict: expected x that fits the model, got shape \(4, 3\)"):
+        trainer.predict(np.zeros((4, 3), np.uint8))
