@@ -31,7 +31,6 @@ BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 NO_READER = 141  # 128 + SIGPIPE, likewise
 
-
 _Split = tuple[np.ndarray, np.ndarray]
 
 
@@ -70,9 +69,7 @@ EXAMPLES = """examples:
 
 "convnet COMMAND --help" tells more."""
 
-TRAIN_AUGMENT = RandomAffine(shift=1, rotation=10, scale=0.1, shear=0.1)
-
-DESCRIPTION = """Train a model, save its weights, and print its accuracy on held-out images as the last line.
+TRAIN_DESCRIPTION = """Train a model, save its weights, and print its accuracy on held-out images as the last line.
 
 Training images are shifted, rotated, scaled and slanted a little at random; the learning rate rises, then falls.
 The weights are saved after every epoch: Ctrl-C, or a kill, keeps those of the last whole epoch."""

@@ -1,21 +1,21 @@
 /* Pooling over runs of pixels that see the same taps; vectors run over channels. */
 
-/* Codes count taps of one window: exact in T, kept as one byte or four. */
+/* Codes count taps of one window: exact in T, kept as one byte or, for windows of more than 256 taps, four. Bytes by
+   vector conversion: 16 channels, 2 x 2 taps, AVX-512: 5.7 ns a pixel with codes, 5.2 without; lane by lane 20. */
 static CN_INLINE void NAME(store_codes)(void *codes, int bytes, ptrdiff_t at, V code, ptrdiff_t n) {
     T lanes[LANES];
+    if (bytes == 1) {
+        v_store_u8((uint8_t *)codes + at, code, n);
+        return;
+    }
     v_store(lanes, code);
-    if (bytes == 1)
-        for (ptrdiff_t i = 0; i < n; i++) ((uint8_t *)codes)[at + i] = (uint8_t)lanes[i];
-    else
-        for (ptrdiff_t i = 0; i < n; i++) ((int32_t *)codes)[at + i] = (int32_t)lanes[i];
+    for (ptrdiff_t i = 0; i < n; i++) ((int32_t *)codes)[at + i] = (int32_t)lanes[i];
 }
 
 static CN_INLINE V NAME(load_codes)(const void *codes, int bytes, ptrdiff_t at, ptrdiff_t n) {
     T lanes[LANES] = {0};
-    if (bytes == 1)
-        for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)((const uint8_t *)codes)[at + i];
-    else
-        for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)((const int32_t *)codes)[at + i];
+    if (bytes == 1) return v_load_u8((const uint8_t *)codes + at, n);
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)((const int32_t *)codes)[at + i];
     return v_load(lanes);
 }
 
@@ -53,14 +53,28 @@ static void NAME(max_pool)(void *y, void *codes, const void *x, const cn_pool_ru
     }
 }
 
+/* dx at tap t with the gradient added where the tap was the maximum. */
+static CN_INLINE V NAME(max_pool_gradient_tap)(const T *dx, V code, V gradient, const cn_pool_run *run, ptrdiff_t t,
+                                               ptrdiff_t n) {
+    M won = v_eq(code, v_set1((T)run->tap_code[t]));
+    return v_add(NAME(load_some)(dx + run->tap_offset[t], n), v_select(won, gradient, v_zero()));
+}
+
+/* Taps in pairs: when channels are fewer than lanes, a tap's load must not come right after the store of its neighbour
+   to the left. The CPU takes the masked store for a whole vector, so the load would wait for it (8 channels, AVX-512,
+   2 x 2 taps: 16 ns a pixel, in pairs 10). */
 static CN_INLINE void NAME(max_pool_gradient_pixel)(T *dx, const T *dy, const void *codes, ptrdiff_t at,
                                                     const cn_pool_run *run, ptrdiff_t n) {
-    V gradient = NAME(load_some)(dy, n), code = NAME(load_codes)(codes, run->code_bytes, at, n);
-    for (ptrdiff_t t = 0; t < run->taps; t++) {
-        T *to = dx + run->tap_offset[t];
-        V share = v_select(v_eq(code, v_set1((T)run->tap_code[t])), gradient, v_zero());
-        NAME(store_some)(to, v_add(NAME(load_some)(to, n), share), n);
+    const V gradient = NAME(load_some)(dy, n), code = NAME(load_codes)(codes, run->code_bytes, at, n);
+    ptrdiff_t t = 0;
+    for (; t + 2 <= run->taps; t += 2) {
+        const V left = NAME(max_pool_gradient_tap)(dx, code, gradient, run, t, n);
+        const V right = NAME(max_pool_gradient_tap)(dx, code, gradient, run, t + 1, n);
+        NAME(store_some)(dx + run->tap_offset[t], left, n);
+        NAME(store_some)(dx + run->tap_offset[t + 1], right, n);
     }
+    if (t < run->taps)
+        NAME(store_some)(dx + run->tap_offset[t], NAME(max_pool_gradient_tap)(dx, code, gradient, run, t, n), n);
 }
 
 static void NAME(max_pool_gradient)(void *dx, const void *dy, const void *codes, const cn_pool_run *run) {

@@ -7,6 +7,7 @@
      v_zero v_set1        constants
      v_load v_store       LANES elements, any alignment
      v_load_part v_store_part   the first n < LANES elements; memory behind them is not touched, lanes behind read 0
+     v_load_u8 v_store_u8       the first n <= LANES elements from and to bytes; lanes hold whole numbers from 0 to 255
      v_add v_sub v_mul v_div v_sqrt
      v_fma(a, b, c)       a * b + c
      v_max(a, b)          b when either is NaN
@@ -39,6 +40,8 @@
 #define v_store NAME(v_store)
 #define v_load_part NAME(v_load_part)
 #define v_store_part NAME(v_store_part)
+#define v_load_u8 NAME(v_load_u8)
+#define v_store_u8 NAME(v_store_u8)
 #define v_add NAME(v_add)
 #define v_sub NAME(v_sub)
 #define v_mul NAME(v_mul)
@@ -109,7 +112,36 @@ static inline M v_eq(V a, V b) { return OP(cmpeq)(a, b); }
 static inline M v_nan(V a) { return OP(cmpunord)(a, a); }
 static inline M v_or(M a, M b) { return OP(or)(a, b); }
 static inline V v_select(M m, V a, V b) { return OP(or)(OP(and)(m, a), OP(andnot)(m, b)); }
-#define CN_PART_BY_COPY
+static inline __m128i NAME(widen_u8)(__m128i bytes) {
+    return _mm_unpacklo_epi16(_mm_unpacklo_epi8(bytes, _mm_setzero_si128()), _mm_setzero_si128());
+}
+static inline uint64_t NAME(narrow_to_u8)(__m128i low, __m128i high) {
+    __m128i words = _mm_packs_epi32(low, high);
+    return (uint64_t)_mm_cvtsi128_si64(_mm_packus_epi16(words, words));
+}
+#if CN_DOUBLE
+static inline V v_load_part(const T *p, ptrdiff_t n) { return n ? _mm_load_sd(p) : v_zero(); }
+static inline void v_store_part(T *p, V a, ptrdiff_t n) { if (n) _mm_store_sd(p, a); }
+static inline V NAME(from_u8)(uint64_t bytes) {
+    return _mm_cvtepi32_pd(NAME(widen_u8)(_mm_cvtsi64_si128((int64_t)bytes)));
+}
+static inline uint64_t NAME(to_u8)(V a) { return NAME(narrow_to_u8)(_mm_cvttpd_epi32(a), _mm_setzero_si128()); }
+#else
+static inline V v_load_part(const T *p, ptrdiff_t n) {
+    V pair = n & 2 ? _mm_castpd_ps(_mm_load_sd((const double *)p)) : v_zero();
+    if (n == 3) return _mm_movelh_ps(pair, _mm_load_ss(p + 2));
+    return n == 1 ? _mm_load_ss(p) : pair;
+}
+static inline void v_store_part(T *p, V a, ptrdiff_t n) {
+    if (n & 2) _mm_storel_pi((__m64 *)p, a);
+    if (n == 3) _mm_store_ss(p + 2, _mm_movehl_ps(a, a));
+    if (n == 1) _mm_store_ss(p, a);
+}
+static inline V NAME(from_u8)(uint64_t bytes) {
+    return _mm_cvtepi32_ps(NAME(widen_u8)(_mm_cvtsi64_si128((int64_t)bytes)));
+}
+static inline uint64_t NAME(to_u8)(V a) { return NAME(narrow_to_u8)(_mm_cvttps_epi32(a), _mm_setzero_si128()); }
+#endif
 #elif defined(CN_SIMD_AVX2)
 static inline V v_fma(V a, V b, V c) { return OP(fmadd)(a, b, c); }
 static inline M v_gt(V a, V b) { return OP(cmp)(a, b, _CMP_GT_OQ); }
@@ -128,6 +160,24 @@ static inline __m256i NAME(first)(ptrdiff_t n) {
 #endif
 static inline V v_load_part(const T *p, ptrdiff_t n) { return OP(maskload)(p, NAME(first)(n)); }
 static inline void v_store_part(T *p, V a, ptrdiff_t n) { OP(maskstore)(p, NAME(first)(n), a); }
+static inline uint64_t NAME(narrow_to_u8)(__m128i low, __m128i high) {
+    __m128i words = _mm_packs_epi32(low, high);
+    return (uint64_t)_mm_cvtsi128_si64(_mm_packus_epi16(words, words));
+}
+#if CN_DOUBLE
+static inline V NAME(from_u8)(uint64_t bytes) {
+    return _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)bytes)));
+}
+static inline uint64_t NAME(to_u8)(V a) { return NAME(narrow_to_u8)(_mm256_cvttpd_epi32(a), _mm_setzero_si128()); }
+#else
+static inline V NAME(from_u8)(uint64_t bytes) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)bytes)));
+}
+static inline uint64_t NAME(to_u8)(V a) {
+    __m256i whole = _mm256_cvttps_epi32(a);
+    return NAME(narrow_to_u8)(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+}
+#endif
 #else
 static inline V v_fma(V a, V b, V c) { return OP(fmadd)(a, b, c); }
 #if CN_DOUBLE
@@ -144,6 +194,24 @@ static inline V v_select(M m, V a, V b) { return OP(mask_blend)(m, b, a); }
 static inline M NAME(first)(ptrdiff_t n) { return (M)((1u << n) - 1u); }
 static inline V v_load_part(const T *p, ptrdiff_t n) { return OP(maskz_loadu)(NAME(first)(n), p); }
 static inline void v_store_part(T *p, V a, ptrdiff_t n) { OP(mask_storeu)(p, NAME(first)(n), a); }
+static inline __m128i NAME(load_bytes)(const uint8_t *p, ptrdiff_t n) {
+    return _mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1u), p);
+}
+#if CN_DOUBLE
+static inline V v_load_u8(const uint8_t *p, ptrdiff_t n) {
+    return _mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(NAME(load_bytes)(p, n)));
+}
+static inline void v_store_u8(uint8_t *p, V a, ptrdiff_t n) {
+    _mm256_mask_cvtepi32_storeu_epi8(p, NAME(first)(n), _mm512_cvttpd_epi32(a));
+}
+#else
+static inline V v_load_u8(const uint8_t *p, ptrdiff_t n) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(NAME(load_bytes)(p, n)));
+}
+static inline void v_store_u8(uint8_t *p, V a, ptrdiff_t n) {
+    _mm512_mask_cvtepi32_storeu_epi8(p, NAME(first)(n), _mm512_cvttps_epi32(a));
+}
+#endif
 #endif
 #undef CN_SUFFIX
 
@@ -177,7 +245,37 @@ static inline M v_or(M a, M b) { return CN_U(vorrq)(a, b); }
 static inline V v_select(M m, V a, V b) { return CN_F(vbslq)(m, a, b); }
 static inline M v_nan(V a) { return CN_U(vceqq)(v_eq(a, a), CN_U(vdupq_n)(0)); }
 static inline V v_max(V a, V b) { return v_select(v_gt(a, b), a, b); }
-#define CN_PART_BY_COPY
+static inline uint32x4_t NAME(widen_u8)(uint64_t bytes) {
+    return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
+}
+static inline uint64_t NAME(narrow_to_u8)(uint32x4_t whole) {
+    uint16x4_t words = vmovn_u32(whole);
+    return vget_lane_u64(vreinterpret_u64_u8(vmovn_u16(vcombine_u16(words, words))), 0);
+}
+#if CN_DOUBLE
+static inline V v_load_part(const T *p, ptrdiff_t n) { return n ? vld1q_lane_f64(p, v_zero(), 0) : v_zero(); }
+static inline void v_store_part(T *p, V a, ptrdiff_t n) { if (n) vst1q_lane_f64(p, a, 0); }
+static inline V NAME(from_u8)(uint64_t bytes) {
+    return vcvtq_f64_u64(vmovl_u32(vget_low_u32(NAME(widen_u8)(bytes))));
+}
+static inline uint64_t NAME(to_u8)(V a) {
+    uint32x2_t whole = vmovn_u64(vcvtq_u64_f64(a));
+    return NAME(narrow_to_u8)(vcombine_u32(whole, whole));
+}
+#else
+static inline V v_load_part(const T *p, ptrdiff_t n) {
+    V pair = n & 2 ? vcombine_f32(vld1_f32(p), vdup_n_f32(0)) : v_zero();
+    if (n == 3) return vld1q_lane_f32(p + 2, pair, 2);
+    return n == 1 ? vld1q_lane_f32(p, pair, 0) : pair;
+}
+static inline void v_store_part(T *p, V a, ptrdiff_t n) {
+    if (n & 2) vst1_f32(p, vget_low_f32(a));
+    if (n == 3) vst1q_lane_f32(p + 2, a, 2);
+    if (n == 1) vst1q_lane_f32(p, a, 0);
+}
+static inline V NAME(from_u8)(uint64_t bytes) { return vcvtq_f32_u32(NAME(widen_u8)(bytes)); }
+static inline uint64_t NAME(to_u8)(V a) { return NAME(narrow_to_u8)(vcvtq_u32_f32(a)); }
+#endif
 #undef CN_F
 #undef CN_U
 #else
@@ -207,18 +305,19 @@ static inline M v_eq(V a, V b) { return a == b; }
 static inline M v_nan(V a) { return a != a; }
 static inline M v_or(M a, M b) { return a | b; }
 static inline V v_select(M m, V a, V b) { return m ? a : b; }
+static inline V NAME(from_u8)(uint64_t bytes) { return (V)bytes; }
+static inline uint64_t NAME(to_u8)(V a) { return (uint64_t)a; }
 #endif
 
-#ifdef CN_PART_BY_COPY
-static inline V v_load_part(const T *p, ptrdiff_t n) {
-    T lanes[LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
-    return v_load(lanes);
+/* ---- vectors of up to eight elements go to and from bytes through one word, the first element in its lowest byte --- */
+#if !defined(CN_SIMD_AVX512)
+static inline V v_load_u8(const uint8_t *p, ptrdiff_t n) {
+    uint64_t bytes = 0;
+    for (ptrdiff_t i = 0; i < n; i++) bytes |= (uint64_t)p[i] << 8 * i;
+    return NAME(from_u8)(bytes);
 }
-static inline void v_store_part(T *p, V a, ptrdiff_t n) {
-    T lanes[LANES];
-    v_store(lanes, a);
-    for (ptrdiff_t i = 0; i < n; i++) p[i] = lanes[i];
+static inline void v_store_u8(uint8_t *p, V a, ptrdiff_t n) {
+    uint64_t bytes = NAME(to_u8)(a);
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = (uint8_t)(bytes >> 8 * i);
 }
-#undef CN_PART_BY_COPY
 #endif

@@ -38,17 +38,35 @@ typedef struct {
     ptrdiff_t last;  /* lanes of the last vector that exist, 1 to LANES */
 } NAME(tile_args);
 
+/* Column v of a tile's row of c, whole or, for the last column, its first `last` lanes. The callers test `last` outside
+   their loops: with 9 products a row (3 x 3 taps, 1 channel) a branch for each vector costs as much as the products. */
+static CN_INLINE V NAME(load_column)(const T *c, const int N, const int v, ptrdiff_t last) {
+    return v < N - 1 || last == LANES ? v_load(c + v * LANES) : v_load_part(c + v * LANES, last);
+}
+
+static CN_INLINE void NAME(store_column)(T *c, V a, const int N, const int v, ptrdiff_t last) {
+    if (v < N - 1 || last == LANES)
+        v_store(c + v * LANES, a);
+    else
+        v_store_part(c + v * LANES, a, last);
+}
+
 /* `part`: b itself ends after `last` lanes, so its last vector must not be loaded whole. */
 static CN_INLINE void NAME(tile)(const int R, const int N, const int part, const NAME(tile_args) * t) {
     const T *row[CN_MOST_ROWS];
     V acc[CN_MOST_ROWS][CN_MOST_VECTORS];
     const ptrdiff_t last = t->last;
-    CN_UNROLL for (int i = 0; i < R; i++) {
-        T *c = t->c + t->c_row[i];
-        row[i] = t->a + t->a_row[i];
+    const int32_t *c_row = t->c_row;
+    T *c = t->c;
+    CN_UNROLL for (int i = 0; i < R; i++) row[i] = t->a + t->a_row[i];
+    if (t->accumulate) {
+        CN_UNROLL for (int i = 0; i < R; i++)
+            CN_UNROLL for (int v = 0; v < N; v++)
+                acc[i][v] = NAME(load_column)(c + c_row[i], N, v, last);
+    } else {
         CN_UNROLL for (int v = 0; v < N; v++) {
-            const T *from = t->accumulate ? c + v * LANES : t->bias ? t->bias + v * LANES : NULL;
-            acc[i][v] = !from ? v_zero() : v < N - 1 || last == LANES ? v_load(from) : v_load_part(from, last);
+            const V start = t->bias ? NAME(load_column)(t->bias, N, v, last) : v_zero();
+            CN_UNROLL for (int i = 0; i < R; i++) acc[i][v] = start;
         }
     }
     const T *b = t->b;
@@ -59,18 +77,17 @@ static CN_INLINE void NAME(tile)(const int R, const int N, const int part, const
         CN_UNROLL for (int v = 0; v < N; v++)
             column[v] = part && v == N - 1 ? v_load_part(b + v * b_vector, last) : v_load(b + v * b_vector);
         CN_UNROLL for (int i = 0; i < R; i++) {
-            V a = v_set1(row[i][*a_k]);
+            const V a = v_set1(row[i][*a_k]);
             CN_UNROLL for (int v = 0; v < N; v++) acc[i][v] = v_fma(a, column[v], acc[i][v]);
         }
     }
-    CN_UNROLL for (int i = 0; i < R; i++) {
-        T *c = t->c + t->c_row[i];
-        CN_UNROLL for (int v = 0; v < N; v++) {
-            if (v < N - 1 || last == LANES)
-                v_store(c + v * LANES, acc[i][v]);
-            else
-                v_store_part(c + v * LANES, acc[i][v], last);
-        }
+    if (last == LANES) {
+        CN_UNROLL for (int i = 0; i < R; i++)
+            CN_UNROLL for (int v = 0; v < N; v++) v_store(c + c_row[i] + v * LANES, acc[i][v]);
+    } else {
+        CN_UNROLL for (int i = 0; i < R; i++)
+            CN_UNROLL for (int v = 0; v < N; v++)
+                NAME(store_column)(c + c_row[i], acc[i][v], N, v, last);
     }
 }
 

@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.re
 def _python_blocks(page):
     """Line number and text of each block of Python."""
     text = page.read_text("utf-8")
-    for block in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        yield text.count("\n", 0, block.start(1)), block[1]
+    for block in re.finditer(r"^( *)```python\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+        yield text.count("\n", 0, block.start(2)), textwrap.dedent(block[2])
 
 
 def _run_examples(block, names, page, line):

@@ -59,6 +59,15 @@ def test_avg_pool2d_stays_within_the_bound(geometry, count_include_pad, dtype, r
     assert y.dtype == dx.dtype == dtype
 
 
+def test_padding_counts_unless_told_otherwise(dtype):
+    x, dy = np.ones((1, 5, 4, 4), dtype), np.ones((1, 5, 3, 3), dtype)
+    assert avg_pool2d(x, 2, 2, 1)[0, 4].tolist() == [[0.25, 0.5, 0.25], [0.5, 1, 0.5], [0.25, 0.5, 0.25]]
+    assert_equal(avg_pool2d(x, 2, 2, 1, count_include_pad=False), np.ones(dy.shape))
+    assert_equal(avg_pool2d_backward(dy, x.shape, 2, 2, 1), np.full(x.shape, 0.25))
+    corner = avg_pool2d_backward(dy, x.shape, 2, 2, 1, count_include_pad=False)[0, 4, :2, :2]
+    assert corner.tolist() == [[1, 0.5], [0.5, 0.25]]
+
+
 @pytest.mark.parametrize("channels", [*range(1, 36), 63, 64, 65])
 def test_every_number_of_channels(channels, rng):
     geometry = Pool(2, channels, 6, 7, 2)

@@ -23,8 +23,8 @@ class RandomAffine:
     """Shift, rotate, scale and slant each image a little, about its centre; what enters at the border is zero.
 
     Output pixel (i, j), counted from the centre, is the input pixel nearest to ``A @ (i, j) + t``, where
-    ``A = rotation @ diag(scales) @ [[1, 0], [shear, 1]]``. Each image draws its own numbers, all equally distributed over
-    their ranges. The cost is that of a few passes over the images.
+    ``A = rotation @ diag(scales) @ [[1, 0], [shear, 1]]``. Each image draws its own numbers, each number equally
+    distributed over its range. The cost is that of a few passes over the images.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ class RandomAffine:
     >>> x = np.zeros((1, 1, 3, 3), np.uint8)
     >>> x[0, 0, 1, 1] = 9
     >>> RandomAffine(shift=1)(x, np.random.default_rng(0))
-    array([[[[0, 0, 0],
-             [9, 0, 0],
+    array([[[[9, 0, 0],
+             [0, 0, 0],
              [0, 0, 0]]]], dtype=uint8)
     """
 
@@ -88,7 +88,7 @@ class RandomAffine:
     def _sources(self, n: int, h: int, w: int, rng: np.random.Generator) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Row and column, each (n, h, w), of the input pixel that each output pixel shows."""
 
-        def draw(limit: float) -> NDArray[np.float64]:
+        def draw(limit: float) -> NDArray[np.floating[Any]]:
             return rng.uniform(-limit, limit, n)
 
         angle, shear = draw(math.radians(self.rotation)), draw(self.shear)
@@ -101,17 +101,17 @@ class RandomAffine:
 
 
 def _places(
-    i: NDArray[np.float64],
-    by_i: NDArray[np.float64],
-    j: NDArray[np.float64],
-    by_j: NDArray[np.float64],
-    start: NDArray[np.float64],
+    i: NDArray[np.floating[Any]],
+    by_i: NDArray[np.floating[Any]],
+    j: NDArray[np.floating[Any]],
+    by_j: NDArray[np.floating[Any]],
+    start: NDArray[np.floating[Any]],
 ) -> NDArray[np.int32]:
     """``start + by_i * i + by_j * j`` (n, h, w) for ``start``, ``by_i``, ``by_j`` (n,), to the nearest whole number."""
     unit = 2.0**FRACTION_BITS
     down = np.rint(unit * (start[:, np.newaxis] + np.outer(by_i, i) + 0.5)).astype(np.int32)
     right = np.rint(unit * np.outer(by_j, j)).astype(np.int32)
-    places = down[:, :, np.newaxis] + right[:, np.newaxis, :]
+    places: NDArray[np.int32] = down[:, :, np.newaxis] + right[:, np.newaxis, :]
     places >>= FRACTION_BITS
     return places
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convnet.errors import DTypeError, ShapeError
+from convnet.errors import DataError, DTypeError, ShapeError
 from convnet.functional._arrays import FloatArray, contiguous, empty, expect_shape, floats, same_dtype
 from convnet.kernels import elementwise as kernels
 
@@ -53,7 +53,7 @@ def _labels(targets: NDArray[Any], logits: FloatArray, who: str) -> NDArray[np.i
         raise DTypeError(f"{who}: expected targets of an integer dtype for shape ({n},), got {targets.dtype}")
     wrong = np.flatnonzero((targets < 0) | (targets >= classes))
     if wrong.size:
-        raise ShapeError(
+        raise DataError(
             f"{who}: expected labels from 0 to {classes - 1}, got {targets[wrong[0]]} at position {wrong[0]}"
         )
     return np.ascontiguousarray(targets, np.int64)
@@ -79,9 +79,10 @@ def softmax_cross_entropy(logits: FloatArray, targets: NDArray[Any]) -> tuple[fl
 
     Raises
     ------
-    ShapeError
-        If shapes do not fit or a label is out of range (the text names the first such).
-    DTypeError
+    ShapeError, DTypeError
+        If the arrays do not fit.
+    DataError
+        If a label is out of range; the text names the first such and its position.
 
     Examples
     --------

@@ -8,6 +8,8 @@ at a time, because it runs along their rows.
 
 from libc.stdint cimport int32_t
 
+from convnet.errors import UnsupportedError
+
 from convnet.kernels.runtime cimport alloc, cn_kernels, cn_product, kernels_for, num_threads, parallel_for, release
 
 ctypedef fused real:
@@ -17,6 +19,7 @@ ctypedef fused real:
 # A block of the result: enough rows to use each loaded column often, few enough for many blocks.
 cdef Py_ssize_t BLOCK_ROWS = 64
 cdef Py_ssize_t BLOCK_VECTORS = 6
+cdef Py_ssize_t MOST_OFFSET = 2**31 - 1  # of the register tile's tables
 
 
 cdef struct Product:
@@ -83,7 +86,10 @@ cdef void column_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
 cdef bint run(Product *p) except False:
     cdef Py_ssize_t lanes = p.kernels.lanes, rows = least(p.rows, BLOCK_ROWS), r, k
     cdef Py_ssize_t col_blocks = ceil_div(p.cols, BLOCK_VECTORS * lanes)
-    cdef int32_t *tables = <int32_t *> alloc((2 * rows + p.depth) * sizeof(int32_t))
+    cdef int32_t *tables
+    if rows * p.a_row > MOST_OFFSET or rows * p.cols > MOST_OFFSET or p.depth * p.a_k > MOST_OFFSET:
+        raise UnsupportedError(f"dense: expected at most {MOST_OFFSET // rows} features, got {p.depth} and {p.cols}")
+    tables = <int32_t *> alloc((2 * rows + p.depth) * sizeof(int32_t))
     p.panel_bytes = BLOCK_VECTORS * lanes * p.depth * p.item
     p.packed = <char *> alloc(p.panel_bytes * num_threads() if p.pack else 0)
     p.row_blocks = ceil_div(p.rows, BLOCK_ROWS)
@@ -137,6 +143,7 @@ def dense_data_gradient(const real[:, ::1] dy, const real[:, ::1] w, real[:, ::1
 def dense_weight_gradient(const real[:, ::1] dy, const real[:, ::1] x, real[:, ::1] dw, real[::1] db):
     """Add dw[o, k] = sum over n of dy[n, o] * x[n, k] and db[o] = sum over n of dy[n, o]; dw or db may be None."""
     cdef Product p
+    cdef Py_ssize_t n = dy.shape[0], first = 0
     if dy.shape[0] == 0 or dy.shape[1] == 0:
         return
     p.kernels = kernels_for(sizeof(real), False)
@@ -145,9 +152,13 @@ def dense_weight_gradient(const real[:, ::1] dy, const real[:, ::1] x, real[:, :
             p.kernels.column_sums(&db[0], &dy[0, 0], dy.shape[0], dy.shape[1], dy.shape[1])
     if dw is None or x.shape[1] == 0:
         return
-    p.rows, p.depth, p.cols, p.item = dy.shape[1], dy.shape[0], x.shape[1], sizeof(real)
-    p.a, p.a_row, p.a_k = <const char *> &dy[0, 0], 1, dy.shape[1]
-    p.b, p.b_row, p.pack = <const char *> &x[0, 0], p.cols, False
+    p.rows, p.cols, p.item = dy.shape[1], x.shape[1], sizeof(real)
+    p.a_row, p.a_k = 1, dy.shape[1]
+    p.b_row, p.pack = p.cols, False
     p.bias = NULL
     p.c, p.accumulate = <char *> &dw[0, 0], True
-    run(&p)
+    while first < n:
+        p.depth = least(n - first, MOST_OFFSET // p.a_k)
+        p.a, p.b = <const char *> &dy[first, 0], <const char *> &x[first, 0]
+        run(&p)
+        first += p.depth

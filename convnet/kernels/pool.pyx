@@ -10,6 +10,8 @@ so that the gradient's overlapping windows never meet in two tasks.
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
 
+from convnet.errors import UnsupportedError
+
 from convnet.kernels.runtime cimport alloc, cn_kernels, cn_pool_run, kernels_for, num_threads, parallel_for, release
 
 ctypedef fused real:
@@ -18,6 +20,7 @@ ctypedef fused real:
 
 # Channels of a task: whole cache lines, and enough tasks for a single image with many channels.
 cdef Py_ssize_t SLICE = 64
+cdef Py_ssize_t MOST_OFFSET = 2**31 - 1  # of a tap in its window
 
 
 cdef struct Axis:
@@ -133,6 +136,11 @@ cdef void pool_axis(Axis *a, Py_ssize_t size, Py_ssize_t out, Py_ssize_t taps, P
 
 cdef bint run(Pool *p, Py_ssize_t n) except False:
     cdef double work = <double> n * p.y.out * p.x.out * p.c * p.y.taps * p.x.taps
+    if p.y.taps * p.y.spread * p.x.size * p.c > MOST_OFFSET:
+        raise UnsupportedError(
+            f"pool2d: expected rows under one window to have at most {MOST_OFFSET} elements, "
+            f"got {p.y.taps * p.y.spread} rows of {p.x.size * p.c}"
+        )
     p.slices = (p.c + SLICE - 1) // SLICE
     p.taps = <int32_t *> alloc(2 * p.y.taps * p.x.taps * num_threads() * sizeof(int32_t))
     if p.taps == NULL:
