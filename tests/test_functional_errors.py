@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from convnet.errors import ConvnetError, DTypeError, SettingError, ShapeError
+from convnet.errors import ConvnetError, DataError, DTypeError, SettingError, ShapeError
 from convnet.functional import (
     adam_update,
     avg_pool2d,
@@ -186,7 +186,7 @@ def test_setting_errors(case):
 
 
 def test_the_exceptions_are_python_exceptions_too():
-    assert all(issubclass(error, ConvnetError) for error in (ShapeError, DTypeError, SettingError))
+    assert all(issubclass(error, ConvnetError) for error in (ShapeError, DTypeError, SettingError, DataError))
     assert issubclass(ShapeError, ValueError)
     assert issubclass(DTypeError, TypeError)
     assert issubclass(SettingError, ValueError)
