@@ -12,10 +12,11 @@ LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 MACROS = [("Py_LIMITED_API", "0x030B0000"), ("CYTHON_LIMITED_API", "1")] if LIMITED_API else []
 
 if sys.platform == "win32":
-    COMPILE, LINK = ["/O2", "/std:c11"], []
+    COMPILE, LINK = ["/O2", "/std:c11", "/Zc:preprocessor"], []
 else:
     # No contraction by the compiler: a * b + c is fused exactly where csrc says so. No -ffast-math: NaN must pass.
-    COMPILE = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
+    # -g0: the debug information that Python's own flags ask for takes a quarter of the time and is stripped again.
+    COMPILE = ["-O3", "-g0", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
     LINK = ["-pthread"] + (["-Wl,-s"] if sys.platform.startswith("linux") else [])
 
 # The module that owns the process-wide state links all of csrc; the others reach it through runtime.pxd.

@@ -14,6 +14,7 @@ from convnet.context import Context
 from convnet.errors import (
     ConvnetError,
     DataError,
+    DivergedError,
     DTypeError,
     SettingError,
     ShapeError,
@@ -48,6 +49,7 @@ __all__ = [
     "DTypeError",
     "DataError",
     "Dense",
+    "DivergedError",
     "Dropout",
     "Flatten",
     "History",

@@ -11,7 +11,6 @@ from safetensors.numpy import save as to_bytes
 
 from convnet.errors import WeightsError
 from convnet.layers import Layer
-from convnet.versions import __version__
 
 __all__ = ["load", "save"]
 
@@ -50,8 +49,8 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
     ...     load(Dense(4, 2), f"{folder}/dense.safetensors")
     Dense(4, 2)
     """
-    metadata = {"format": "np", "convnet_format": FORMAT, "convnet_version": __version__}
-    _replace(Path(path).resolve(), to_bytes(model.state_dict(), metadata))
+    # One key only: safetensors writes several in random order, and equal models shall give equal files.
+    _replace(Path(path).resolve(), to_bytes(model.state_dict(), {"convnet_format": FORMAT}))
 
 
 def load(model: AnyLayer, path: str | os.PathLike[str], strict: bool = True) -> AnyLayer:

@@ -7,6 +7,9 @@ import hypothesis
 import numpy as np
 import pytest
 
+# Python processes that tests start must import the installed package too, not the sources they are started beside.
+os.environ["PYTHONSAFEPATH"] = "1"
+
 # The same examples every time, and no time limit an example: a slow machine must not fail a test.
 # `pytest --hypothesis-profile=search` looks for new ones.
 hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True, max_examples=60)

@@ -60,6 +60,26 @@ def test_scale():
     assert (large[4, 4], large[4, 8]) == (1, 2)  # half a pixel of the image in one
 
 
+class OneNumber(Extreme):
+    """Draws the upper end for one of the numbers, and the middle for the others."""
+
+    def __init__(self, which):
+        self.draws = 0
+        self.which = which
+
+    def uniform(self, low, high, size):
+        self.draws += 1
+        return np.full(size, high if self.draws == self.which else (low + high) / 2)
+
+
+def test_the_axes_scale_apart():
+    x = np.zeros((1, 1, 9, 9), np.uint8)
+    x[0, 0, 1, 4], x[0, 0, 4, 1] = 1, 2
+    images = [RandomAffine(scale=0.5)(x, OneNumber(which))[0, 0] for which in range(1, 7)]
+    marks = {tuple(zip(*np.nonzero(image), strict=True)) for image in images}
+    assert marks == {((1, 4), (4, 1)), ((2, 4), (4, 1)), ((1, 4), (4, 2))}
+
+
 def test_shear():
     x = np.zeros((1, 1, 5, 5), np.uint8)
     x[0, 0, :, 2] = 7

@@ -17,6 +17,7 @@ def test_reads_like_a_list():
     assert list(history) == [FIRST, SECOND]
     assert history[-1] is SECOND
     assert list(history[:1]) == [FIRST]
+    assert isinstance(history[:1], History)
     assert FIRST in history
     assert not History()
 

@@ -1,6 +1,6 @@
 """The digits that ship inside the package."""
 
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
@@ -36,8 +36,8 @@ def digits() -> DataSet:
     >>> y[:10]
     array([4, 3, 9, 9, 0, 9, 6, 5, 7, 7])
     """
-    archive = files("convnet.data").joinpath("digits.npz")
-    with archive.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+    # By path: importlib.resources would add 15 ms to the import, and a package with compiled modules is never zipped.
+    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as arrays:
         train = arrays["x"], arrays["y"].astype(np.int64)
         test = arrays["x_test"], arrays["y_test"].astype(np.int64)
     return train, test

@@ -77,11 +77,12 @@ class RandomAffine:
         n, c, h, w = x.shape
         rows, columns = self._sources(n, h, w, rng)
         border = _border(rows, columns, h, w)
-        padded = np.pad(x, ((0, 0), (0, 0), (border, border), (border, border)))
-        width = w + 2 * border
+        height, width = h + 2 * border, w + 2 * border
+        padded = np.zeros((n, c, height, width), x.dtype)
+        padded[:, :, border : border + h, border : border + w] = x
         rows *= width
         rows += columns
-        first = np.arange(n * c).reshape(n, c, 1, 1) * ((h + 2 * border) * width) + border * (width + 1)
+        first = np.arange(n * c).reshape(n, c, 1, 1) * (height * width) + border * (width + 1)
         changed: NDArray[Any] = padded.ravel().take(first + rows[:, np.newaxis])
         return changed
 

@@ -1,6 +1,5 @@
 """Arrays as batches, checked once before any work."""
 
-import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -8,10 +7,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convnet.errors import DataError, DTypeError, SettingError, ShapeError
+from convnet.errors import DataError, DTypeError, ShapeError
 from convnet.layers import Layer
 
-__all__ = ["Augment", "Batches", "Data", "as_floats", "checked_data", "checked_images", "positive_integer"]
+__all__ = ["Augment", "Batches", "Data", "as_floats", "checked_data", "checked_images"]
 
 Data: TypeAlias = tuple[ArrayLike, ArrayLike]
 Augment: TypeAlias = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -131,20 +130,3 @@ def _array(who: str, values: ArrayLike) -> np.ndarray:
         return np.asarray(values)
     except ValueError:
         raise ShapeError(f"{who}: expected a pair of arrays (x, y), got nested sequences of unequal lengths") from None
-
-
-def positive_integer(value: object, name: str) -> int:
-    """Return ``value`` as an int of at least 1.
-
-    Raises
-    ------
-    SettingError
-        If it is none.
-    """
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise SettingError(f"{name}: expected an integer of at least 1, got {value!r}")
-    return number

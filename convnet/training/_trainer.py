@@ -13,6 +13,7 @@ from convnet.errors import DivergedError
 from convnet.layers import Layer
 from convnet.losses import Loss
 from convnet.optim import Optimizer
+from convnet.settings import integer
 from convnet.training._batches import (
     Augment,
     Batches,
@@ -20,7 +21,6 @@ from convnet.training._batches import (
     as_floats,
     checked_data,
     checked_images,
-    positive_integer,
 )
 from convnet.training._history import Epoch, History
 from convnet.training._interrupt import InterruptBetweenSteps
@@ -178,8 +178,8 @@ class Trainer:
         >>> epoch.epoch < 100
         True
         """
-        epochs = positive_integer(epochs, "Trainer.fit epochs")
-        size = positive_integer(batch_size, "Trainer.fit batch_size")
+        epochs = integer(epochs, "Trainer.fit epochs")
+        size = integer(batch_size, "Trainer.fit batch_size")
         x, y = checked_data("Trainer.fit", train, self.model, self._dtype)
         training = Batches(x, y, size, self._dtype, shuffle, augment, np.random.default_rng(rng))
         validating = None
@@ -209,7 +209,7 @@ class Trainer:
         SettingError, ShapeError, DTypeError, DataError
             If settings or data are wrong.
         """
-        size = positive_integer(batch_size, "Trainer.evaluate batch_size")
+        size = integer(batch_size, "Trainer.evaluate batch_size")
         x, y = checked_data("Trainer.evaluate", data, self.model, self._dtype)
         meter = self._measure(Batches(x, y, size, self._dtype))
         figures = {"loss": meter.loss, "accuracy": meter.accuracy}
@@ -235,7 +235,7 @@ class Trainer:
         SettingError, ShapeError, DTypeError
             If ``batch_size`` or ``x`` is wrong.
         """
-        size = positive_integer(batch_size, "Trainer.predict batch_size")
+        size = integer(batch_size, "Trainer.predict batch_size")
         images = checked_images("Trainer.predict", x, self.model, self._dtype)
         starts = range(0, max(len(images), 1), size)
         return np.concatenate([self.model(as_floats(images[i : i + size], self._dtype)) for i in starts])

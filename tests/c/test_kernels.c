@@ -20,7 +20,7 @@
 #include <sys/mman.h>
 #endif
 
-enum { BUFFERS = 8, BUFFER_BYTES = 1 << 20, MOST_VALUES = 1 << 16, PATTERN_BYTES = 64, PATTERN = 0x5a };
+enum { BUFFERS = 8, BUFFER_BYTES = 1 << 20, MOST_VALUES = 1 << 16, FRONT_BYTES = 64, FRONT = 0x5a };
 
 static const cn_kernels *kernels; /* the table under test */
 static int item;                  /* bytes of its element: 4 float, 8 double */
@@ -74,14 +74,14 @@ static void map_buffers(void) {
 /* Buffer number `i` with room for exactly n elements of `size` bytes. */
 static void *take(int i, ptrdiff_t n, int size) {
     buffer_start[i] = buffer_end[i] - n * size;
-    memset(buffer_start[i] - PATTERN_BYTES, PATTERN, PATTERN_BYTES);
+    memset(buffer_start[i] - FRONT_BYTES, FRONT, FRONT_BYTES);
     return buffer_start[i];
 }
 
-static void check_patterns(void) {
+static void check_fronts(void) {
     int whole = 1;
     for (int i = 0; i < BUFFERS; i++)
-        for (int j = 1; buffer_start[i] && j <= PATTERN_BYTES; j++) whole &= buffer_start[i][-j] == PATTERN;
+        for (int j = 1; buffer_start[i] && j <= FRONT_BYTES; j++) whole &= buffer_start[i][-j] == FRONT;
     check(whole, "bytes in front of a buffer", 0, 0, 0);
 }
 
@@ -200,7 +200,7 @@ static void test_product_of(ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t cols, int
     expect_product(&p);
     kernels->product(&p);
     check_equal("c", p.c, c_elements);
-    check_patterns();
+    check_fronts();
 }
 
 static void test_product(void) {
@@ -209,7 +209,8 @@ static void test_product(void) {
             for (int mode = 0; mode < MODES; mode++)
                 test_product_of(rows, (rows * 5 + cols * 11 + mode * 3) % 31, cols, mode);
     for (int mode = 0; mode < MODES; mode++)
-        for (ptrdiff_t depth = 510; depth <= 1030; depth += 130) test_product_of(1 + draw(9), depth, 1 + draw(50), mode);
+        for (ptrdiff_t depth = 510; depth <= 1030; depth += 130)
+            test_product_of(1 + draw(9), depth, 1 + draw(50), mode);
 }
 
 /* ---- moving elements ------------------------------------------------------------------------------------------ */
@@ -230,7 +231,7 @@ static void test_pack(void) {
                         expected[j / lanes * depth * lanes + i * lanes + j % lanes] = get(src, k[i] + j * col_stride);
                 kernels->pack(packed, src, k, depth, col_stride, cols);
                 check_equal("packed", packed, size);
-                check_patterns();
+                check_fronts();
             }
 }
 
@@ -248,7 +249,7 @@ static void test_scatter_add(void) {
                     for (ptrdiff_t i = 0; i < depth; i++) expected[k[i] + j * col_stride] += get(src, i * src_row + j);
                 kernels->scatter_add(dst, src, k, depth, col_stride, cols, src_row);
                 check_equal("dst", dst, depth * cols);
-                check_patterns();
+                check_fronts();
             }
 }
 
@@ -260,7 +261,7 @@ static void test_add(void) {
         for (ptrdiff_t i = 0; i < n; i++) expected[i] = get(dst, i) + get(src, i);
         kernels->add(dst, src, n);
         check_equal("dst", dst, n);
-        check_patterns();
+        check_fronts();
     }
 }
 
@@ -276,7 +277,7 @@ static void test_column_sums(void) {
                 for (ptrdiff_t j = 0; j < cols; j++) expected[j] += get(src, r * row_stride + j);
             kernels->column_sums(sums, src, rows, cols, row_stride);
             check_equal("sums", sums, cols);
-            check_patterns();
+            check_fronts();
         }
 }
 
@@ -292,7 +293,7 @@ static void test_transpose(void) {
                 for (ptrdiff_t j = 0; j < cols; j++) expected[j * dst_row + i] = get(src, i * src_row + j);
             kernels->transpose(dst, src, rows, cols, dst_row, src_row);
             check_equal("dst", dst, size);
-            check_patterns();
+            check_fronts();
         }
 }
 
@@ -315,7 +316,7 @@ static void test_relu(void) {
         for (ptrdiff_t i = 0; i < n; i++) expected[i] = get(x, i) <= 0 ? 0 : get(x, i);
         kernels->relu(y, x, n);
         check_equal("y", y, n);
-        check_patterns();
+        check_fronts();
     }
 }
 
@@ -327,7 +328,7 @@ static void test_relu_gradient(void) {
         for (ptrdiff_t i = 0; i < n; i++) expected[i] = get(y, i) <= 0 ? 0 : get(dy, i);
         kernels->relu_gradient(dx, dy, y, n);
         check_equal("dx", dx, n);
-        check_patterns();
+        check_fronts();
     }
 }
 
@@ -414,7 +415,7 @@ static void test_max_pool_of(const pool_case *p, int with_codes) {
     kernels->max_pool(y, with_codes ? codes : NULL, x, run);
     check_equal("y", y, p->y_size);
     check_codes(codes, run->code_bytes, p->y_size);
-    check_patterns();
+    check_fronts();
 }
 
 static void test_max_pool_gradient_of(const pool_case *p) {
@@ -431,7 +432,7 @@ static void test_max_pool_gradient_of(const pool_case *p) {
         }
     kernels->max_pool_gradient(dx, dy, codes, run);
     check_equal("dx", dx, p->x_size);
-    check_patterns();
+    check_fronts();
 }
 
 static void test_average_pool_of(const pool_case *p) {
@@ -447,7 +448,7 @@ static void test_average_pool_of(const pool_case *p) {
         }
     kernels->average_pool(y, x, run);
     check_equal("y", y, p->y_size);
-    check_patterns();
+    check_fronts();
 }
 
 /* With a scale of a power of two, so that the sums of overlapping windows are exact. */
@@ -463,7 +464,7 @@ static void test_average_pool_gradient_of(pool_case p) {
                 expected[i * run->x_step + j + run->tap_offset[t]] += get(dy, i * run->y_step + j) * run->scale;
     kernels->average_pool_gradient(dx, dy, run);
     check_equal("dx", dx, p.x_size);
-    check_patterns();
+    check_fronts();
 }
 
 static void test_pooling(void) {
@@ -534,7 +535,7 @@ static void test_softmax_of(ptrdiff_t rows, ptrdiff_t classes, int kind) {
                                         rows, classes, scale);
     check_within_bound("gradient", gradient, rows * classes);
     check(kind == NO_TARGET || fabs(got - loss) <= loss_bound, "loss", 0, got, loss);
-    check_patterns();
+    check_fronts();
 }
 
 /* A class that cannot be, log p = -inf, costs nothing where the target says so too. */
@@ -574,7 +575,7 @@ static void test_sgd_of(ptrdiff_t n, int momentum, int nesterov, int decay) {
     check_all("grad", grad, n, 0);
     memcpy(expected, speed, sizeof expected);
     if (momentum) check_equal("velocity", velocity, n);
-    check_patterns();
+    check_fronts();
 }
 
 static void test_sgd(void) {
@@ -604,7 +605,7 @@ static void test_adam_of(ptrdiff_t n, double weight_decay, double shrink) {
     check_equal("mean", mean, n);
     memcpy(expected, second, sizeof expected);
     check_equal("variance", variance, n);
-    check_patterns();
+    check_fronts();
 }
 
 static void test_adam(void) {

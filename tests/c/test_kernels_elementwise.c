@@ -1,0 +1,170 @@
+/* ReLU, softmax with its loss, and the updates of the optimisers. */
+#include "kernel_cases.h"
+
+/* ---- ReLU ----------------------------------------------------------------------------------------------------- */
+
+static void test_relu(void) {
+    for (ptrdiff_t n = 0; n <= 140; n++) {
+        const void *x = special(0, n);
+        void *y = filled(1, n, 7);
+        begin("relu", n, 0, 0, 0);
+        for (ptrdiff_t i = 0; i < n; i++) expected[i] = get(x, i) <= 0 ? 0 : get(x, i);
+        kernels->relu(y, x, n);
+        check_equal("y", y, n);
+        check_fronts();
+    }
+}
+
+static void test_relu_gradient(void) {
+    for (ptrdiff_t n = 0; n <= 140; n++) {
+        const void *dy = special(0, n), *y = special(1, n);
+        void *dx = filled(2, n, 7);
+        begin("relu_gradient", n, 0, 0, 0);
+        for (ptrdiff_t i = 0; i < n; i++) expected[i] = get(y, i) <= 0 ? 0 : get(dy, i);
+        kernels->relu_gradient(dx, dy, y, n);
+        check_equal("dx", dx, n);
+        check_fronts();
+    }
+}
+
+/* ---- softmax -------------------------------------------------------------------------------------------------- */
+
+enum { NO_TARGET, LABELS, TARGETS };
+
+/* Logits differ by integers, so the kernel's subtraction of the maximum is exact. What is left are the roundings of
+   exp (2 u, with u = epsilon / 2), of the product and of the subtraction of the target: 2 epsilon of the terms. The
+   sum of the exponentials, and so its logarithm, carries the 2 u of exp. */
+static double expect_softmax_row(ptrdiff_t first, ptrdiff_t classes, const void *z, const double *target, double scale,
+                                 double *loss_bound) {
+    double top = -INFINITY, sum = 0, target_sum = 0, loss = 0;
+    for (ptrdiff_t j = 0; j < classes; j++) top = fmax(top, get(z, first + j));
+    for (ptrdiff_t j = 0; j < classes; j++) sum += exp(get(z, first + j) - top);
+    for (ptrdiff_t j = 0; j < classes; j++) target_sum += target[j];
+    for (ptrdiff_t j = 0; j < classes; j++) {
+        const double p = exp(get(z, first + j) - top) / sum;
+        expected[first + j] = (p * target_sum - target[j]) * scale;
+        bound[first + j] = 2 * epsilon() * (p * target_sum + target[j]) * scale + DBL_MIN;
+        if (target[j] != 0) loss += target[j] * (log(sum) + top - get(z, first + j));
+    }
+    *loss_bound += 4 * epsilon() * target_sum + 16 * DBL_EPSILON * fabs(loss);
+    return loss;
+}
+
+/* What a row is compared with: one-hot, probabilities that need not add up to 1, or, without a target, p itself. */
+static void make_target(double *target, void *targets, int64_t *label, ptrdiff_t first, ptrdiff_t classes, int kind) {
+    *label = draw((int)classes);
+    for (ptrdiff_t j = 0; j < classes; j++) {
+        target[j] = kind == TARGETS ? draw(5) / 8.0 : j == *label;
+        put(targets, first + j, target[j]);
+    }
+}
+
+static void test_softmax_of(ptrdiff_t rows, ptrdiff_t classes, int kind) {
+    const double scale = kind == NO_TARGET ? 1 : 0.25;
+    void *z = integers(0, rows * classes), *targets = take(1, rows * classes, item);
+    int64_t *labels = take(2, rows, sizeof *labels);
+    void *gradient = filled(3, rows * classes, NAN);
+    double target[64], loss = 0, loss_bound = 0;
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        put(z, r * classes + draw((int)classes), draw(2) ? 80 : 30000);
+        make_target(target, targets, &labels[r], r * classes, classes, kind);
+        loss += expect_softmax_row(r * classes, classes, z, target, scale, &loss_bound);
+        if (kind == NO_TARGET) expected[r * classes + labels[r]] += 1;
+    }
+    begin("softmax", rows, classes, kind, 0);
+    const double got = kernels->softmax(gradient, z, kind == LABELS ? labels : NULL, kind == TARGETS ? targets : NULL,
+                                        rows, classes, scale);
+    check_within_bound("gradient", gradient, rows * classes);
+    check(kind == NO_TARGET || fabs(got - loss) <= loss_bound, "loss", 0, got, loss);
+    check_fronts();
+}
+
+/* A class that cannot be, log p = -inf, costs nothing where the target says so too. */
+static void test_softmax_of_an_impossible_class(void) {
+    void *z = filled(0, 3, 0), *targets = filled(1, 3, 0.5), *gradient = filled(2, 3, NAN);
+    put(z, 1, -INFINITY);
+    put(targets, 1, 0);
+    begin("softmax of -inf", 1, 3, TARGETS, 0);
+    const double loss = kernels->softmax(gradient, z, NULL, targets, 1, 3, 1.0);
+    check(fabs(loss - log(2.0)) <= 4 * epsilon(), "loss", 0, loss, log(2.0));
+    check_all("gradient", gradient, 3, 0);
+}
+
+static void test_softmax(void) {
+    for (ptrdiff_t classes = 1; classes <= 40; classes++)
+        for (int kind = NO_TARGET; kind <= TARGETS; kind++) test_softmax_of(draw(5), classes, kind);
+    test_softmax_of_an_impossible_class();
+}
+
+/* ---- updates: with rates that are powers of two, or few bits more, nothing is rounded -------------------------- */
+
+static void test_sgd_of(ptrdiff_t n, int momentum, int nesterov, int decay) {
+    const double lr = 0.5, mu = momentum ? 0.75 : 0, weight_decay = decay ? 0.125 : 0;
+    void *value = integers(0, n), *grad = integers(1, n), *velocity = momentum ? integers(2, n) : NULL;
+    double *speed = bound;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        double step = get(grad, i) + weight_decay * get(value, i);
+        if (momentum) {
+            speed[i] = mu * get(velocity, i) + step;
+            step = nesterov ? step + mu * speed[i] : speed[i];
+        }
+        expected[i] = get(value, i) - lr * step;
+    }
+    begin("sgd", n, momentum, nesterov, decay);
+    kernels->sgd(value, grad, velocity, n, lr, mu, nesterov, weight_decay);
+    check_equal("value", value, n);
+    check_all("grad", grad, n, 0);
+    memcpy(expected, speed, sizeof expected);
+    if (momentum) check_equal("velocity", velocity, n);
+    check_fronts();
+}
+
+static void test_sgd(void) {
+    for (ptrdiff_t n = 0; n <= 40; n++)
+        for (int mode = 0; mode < 8; mode++) test_sgd_of(n, mode & 1, mode >> 1 & 1, mode >> 2);
+}
+
+/* Of the value alone are rounded: the root, the sum below the fraction, the fraction, the difference. */
+static void test_adam_of(ptrdiff_t n, double weight_decay, double shrink) {
+    const double step_size = 0.25, beta1 = 0.75, beta2 = 0.5, eps = 0.0625, root_correction = 0.5;
+    void *value = integers(0, n), *grad = integers(1, n), *mean = integers(2, n), *variance = integers(3, n);
+    static double first[MOST_VALUES], second[MOST_VALUES];
+    for (ptrdiff_t i = 0; i < n; i++) {
+        put(variance, i, fabs(get(variance, i)));
+        const double g = get(grad, i) + weight_decay * get(value, i);
+        first[i] = beta1 * get(mean, i) + (1 - beta1) * g;
+        second[i] = beta2 * get(variance, i) + (1 - beta2) * g * g;
+        const double move = step_size * first[i] / (sqrt(second[i]) / root_correction + eps);
+        expected[i] = shrink * get(value, i) - move;
+        bound[i] = 2 * epsilon() * (fabs(shrink * get(value, i)) + fabs(move));
+    }
+    begin("adam", n, weight_decay != 0, shrink != 1, 0);
+    kernels->adam(value, grad, mean, variance, n, step_size, beta1, beta2, eps, root_correction, weight_decay, shrink);
+    check_within_bound("value", value, n);
+    check_all("grad", grad, n, 0);
+    memcpy(expected, first, sizeof expected);
+    check_equal("mean", mean, n);
+    memcpy(expected, second, sizeof expected);
+    check_equal("variance", variance, n);
+    check_fronts();
+}
+
+static void test_adam(void) {
+    for (ptrdiff_t n = 0; n <= 40; n++) {
+        test_adam_of(n, 0, 1);
+        test_adam_of(n, 0.125, 1);
+        test_adam_of(n, 0, 0.75);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+static void test_table(void) {
+    test_relu();
+    test_relu_gradient();
+    test_softmax();
+    test_sgd();
+    test_adam();
+}
+
+int main(int count, char **names) { return test_instruction_sets(count, names); }

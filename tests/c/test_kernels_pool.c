@@ -1,0 +1,162 @@
+/* Max and average pooling with their gradients. */
+#include "kernel_cases.h"
+
+/* ---- pooling -------------------------------------------------------------------------------------------------- */
+
+enum { MOST_TAPS = 9 };
+
+/* A run of pixels whose windows see `taps` taps, in rows of three, of a map with a pixel every `pixel` elements. */
+typedef struct {
+    cn_pool_run run;
+    ptrdiff_t x_size, y_size;
+} pool_case;
+
+/* Tap numbers that grow up to what one byte, or an integer exact in float, holds. */
+static int32_t *tap_codes(int buffer, ptrdiff_t taps, int bytes) {
+    return bytes == 1 ? offsets(buffer, taps, 255 - 28 * (taps - 1), 28)
+                      : offsets(buffer, taps, (1 << 24) - 1900000 * (taps - 1), 1900000);
+}
+
+static pool_case make_pool(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t taps, int code_bytes) {
+    const ptrdiff_t pixel = channels + draw(3), stride = 1 + draw(3), map_row = ((pixels - 1) * stride + 3) * pixel;
+    int32_t *tap_offset = take(0, taps, sizeof *tap_offset);
+    for (ptrdiff_t t = 0; t < taps; t++) tap_offset[t] = (int32_t)(t / 3 * map_row + t % 3 * pixel);
+    pool_case p = {
+        .run = {.pixels = pixels,
+                .channels = channels,
+                .x_step = stride * pixel,
+                .y_step = channels + draw(3),
+                .taps = taps,
+                .tap_offset = tap_offset,
+                .tap_code = tap_codes(1, taps, code_bytes),
+                .code_bytes = code_bytes,
+                .scale = 1.0 / (double)(taps + draw(2))},
+    };
+    ptrdiff_t last = 0;
+    for (ptrdiff_t t = 0; t < taps; t++) last = tap_offset[t] > last ? tap_offset[t] : last;
+    p.x_size = (pixels - 1) * p.run.x_step + last + channels;
+    p.y_size = (pixels - 1) * p.run.y_step + channels;
+    return p;
+}
+
+static int32_t get_code(const void *codes, int bytes, ptrdiff_t i) {
+    return bytes == 1 ? ((const uint8_t *)codes)[i] : ((const int32_t *)codes)[i];
+}
+
+static void put_code(void *codes, int bytes, ptrdiff_t i, int32_t code) {
+    if (bytes == 1)
+        ((uint8_t *)codes)[i] = (uint8_t)code;
+    else
+        ((int32_t *)codes)[i] = code;
+}
+
+static int32_t expected_codes[MOST_VALUES];
+
+static void check_codes(const void *codes, int bytes, ptrdiff_t n) {
+    ptrdiff_t i = 0;
+    while (i < n && get_code(codes, bytes, i) == expected_codes[i]) i++;
+    check(i == n, "codes", i, i < n ? get_code(codes, bytes, i) : 0, i < n ? expected_codes[i] : 0);
+}
+
+/* The first of the largest taps, or the last NaN, at x[first + tap_offset[t]]. */
+static ptrdiff_t winner(const cn_pool_run *run, const void *x, ptrdiff_t first) {
+    ptrdiff_t best = 0;
+    for (ptrdiff_t t = 1; t < run->taps; t++) {
+        const double value = get(x, first + run->tap_offset[t]);
+        if (isnan(value) || value > get(x, first + run->tap_offset[best])) best = t;
+    }
+    return best;
+}
+
+static void test_max_pool_of(const pool_case *p, int with_codes) {
+    const cn_pool_run *run = &p->run;
+    const void *x = special(2, p->x_size);
+    void *y = filled(3, p->y_size, 7), *codes = take(4, p->y_size, run->code_bytes);
+    memset(codes, 1, (size_t)(p->y_size * run->code_bytes));
+    expect_unchanged(y, p->y_size);
+    for (ptrdiff_t i = 0; i < p->y_size; i++) expected_codes[i] = get_code(codes, run->code_bytes, i);
+    for (ptrdiff_t i = 0; i < run->pixels; i++)
+        for (ptrdiff_t j = 0; j < run->channels; j++) {
+            const ptrdiff_t t = winner(run, x, i * run->x_step + j);
+            expected[i * run->y_step + j] = get(x, i * run->x_step + j + run->tap_offset[t]);
+            if (with_codes) expected_codes[i * run->y_step + j] = run->tap_code[t];
+        }
+    kernels->max_pool(y, with_codes ? codes : NULL, x, run);
+    check_equal("y", y, p->y_size);
+    check_codes(codes, run->code_bytes, p->y_size);
+    check_fronts();
+}
+
+static void test_max_pool_gradient_of(const pool_case *p) {
+    const cn_pool_run *run = &p->run;
+    const void *dy = special(2, p->y_size);
+    void *dx = integers(3, p->x_size), *codes = take(4, p->y_size, run->code_bytes);
+    memset(codes, 0, (size_t)(p->y_size * run->code_bytes));
+    expect_unchanged(dx, p->x_size);
+    for (ptrdiff_t i = 0; i < run->pixels; i++)
+        for (ptrdiff_t j = 0; j < run->channels; j++) {
+            const ptrdiff_t t = draw((int)run->taps);
+            put_code(codes, run->code_bytes, i * run->y_step + j, run->tap_code[t]);
+            expected[i * run->x_step + j + run->tap_offset[t]] += get(dy, i * run->y_step + j);
+        }
+    kernels->max_pool_gradient(dx, dy, codes, run);
+    check_equal("dx", dx, p->x_size);
+    check_fronts();
+}
+
+static void test_average_pool_of(const pool_case *p) {
+    const cn_pool_run *run = &p->run;
+    const void *x = integers(2, p->x_size);
+    void *y = filled(3, p->y_size, 7);
+    expect_unchanged(y, p->y_size);
+    for (ptrdiff_t i = 0; i < run->pixels; i++)
+        for (ptrdiff_t j = 0; j < run->channels; j++) {
+            double sum = 0;
+            for (ptrdiff_t t = 0; t < run->taps; t++) sum += get(x, i * run->x_step + j + run->tap_offset[t]);
+            expected[i * run->y_step + j] = rounded(sum * rounded(run->scale));
+        }
+    kernels->average_pool(y, x, run);
+    check_equal("y", y, p->y_size);
+    check_fronts();
+}
+
+/* With a scale of a power of two, so that the sums of overlapping windows are exact. */
+static void test_average_pool_gradient_of(pool_case p) {
+    const cn_pool_run *run = &p.run;
+    const void *dy = integers(2, p.y_size);
+    void *dx = integers(3, p.x_size);
+    p.run.scale = 0.125;
+    expect_unchanged(dx, p.x_size);
+    for (ptrdiff_t i = 0; i < run->pixels; i++)
+        for (ptrdiff_t j = 0; j < run->channels; j++)
+            for (ptrdiff_t t = 0; t < run->taps; t++)
+                expected[i * run->x_step + j + run->tap_offset[t]] += get(dy, i * run->y_step + j) * run->scale;
+    kernels->average_pool_gradient(dx, dy, run);
+    check_equal("dx", dx, p.x_size);
+    check_fronts();
+}
+
+static void test_pooling(void) {
+    for (ptrdiff_t channels = 1; channels <= 37; channels++)
+        for (ptrdiff_t taps = 1; taps <= MOST_TAPS; taps++)
+            for (int code_bytes = 1; code_bytes <= 4; code_bytes += 3) {
+                const ptrdiff_t pixels = 1 + draw(5);
+                const pool_case p = make_pool(pixels, channels, taps, code_bytes);
+                begin("max_pool with codes", pixels, channels, taps, code_bytes);
+                test_max_pool_of(&p, 1);
+                begin("max_pool", pixels, channels, taps, code_bytes);
+                test_max_pool_of(&p, 0);
+                begin("max_pool_gradient", pixels, channels, taps, code_bytes);
+                test_max_pool_gradient_of(&p);
+                begin("average_pool", pixels, channels, taps, 0);
+                test_average_pool_of(&p);
+                begin("average_pool_gradient", pixels, channels, taps, 0);
+                test_average_pool_gradient_of(p);
+            }
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+static void test_table(void) { test_pooling(); }
+
+int main(int count, char **names) { return test_instruction_sets(count, names); }

@@ -1,0 +1,155 @@
+/* The product, and what packs, scatters, adds and transposes around it. */
+#include "kernel_cases.h"
+
+/* ---- the product ---------------------------------------------------------------------------------------------- */
+
+enum { PACKED = 1, BIAS = 2, ACCUMULATE = 4, COLUMNS_OF_A = 8, MODES = 16 };
+
+static ptrdiff_t c_size(const cn_product *p) { return p->rows ? p->c_row[0] + p->cols : 0; }
+
+static void expect_product(const cn_product *p) {
+    expect_unchanged(p->c, c_size(p));
+    for (ptrdiff_t r = 0; r < p->rows; r++)
+        for (ptrdiff_t j = 0; j < p->cols; j++) {
+            double sum = p->accumulate ? get(p->c, p->c_row[r] + j) : p->bias ? get(p->bias, j) : 0;
+            const ptrdiff_t in_b = j / kernels->lanes * p->b_vector + j % kernels->lanes;
+            for (ptrdiff_t k = 0; k < p->depth; k++)
+                sum += get(p->a, p->a_row[r] + p->a_k[k]) * get(p->b, in_b + k * p->b_k);
+            expected[p->c_row[r] + j] = sum;
+        }
+}
+
+static void test_product_of(ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t cols, int mode) {
+    const ptrdiff_t lanes = kernels->lanes, gap = draw(3), c_stride = cols + draw(3);
+    const ptrdiff_t packed_size = vectors(cols) * depth * lanes;
+    const ptrdiff_t in_place_size = depth ? (depth - 1) * (cols + gap) + cols : 0;
+    const ptrdiff_t c_elements = (rows - 1) * c_stride + cols;
+    const int columns = mode & COLUMNS_OF_A, packed = mode & PACKED, accumulate = mode & ACCUMULATE;
+    const cn_product p = {
+        .rows = rows,
+        .depth = depth,
+        .cols = cols,
+        .a = integers(0, rows * depth),
+        .a_row = columns ? offsets(1, rows, 0, 1) : offsets(1, rows, (rows - 1) * depth, -depth),
+        .a_k = columns ? offsets(2, depth, 0, rows) : offsets(2, depth, 0, 1),
+        .b = integers(3, packed ? packed_size : in_place_size),
+        .b_k = packed ? lanes : cols + gap,
+        .b_vector = packed ? depth * lanes : lanes,
+        .c = accumulate ? integers(4, c_elements) : filled(4, c_elements, NAN),
+        .c_row = offsets(5, rows, (rows - 1) * c_stride, -c_stride),
+        .bias = mode & BIAS ? integers(6, cols) : NULL,
+        .accumulate = accumulate,
+    };
+    begin("product", rows, depth, cols, mode);
+    expect_product(&p);
+    kernels->product(&p);
+    check_equal("c", p.c, c_elements);
+    check_fronts();
+}
+
+static void test_product(void) {
+    for (ptrdiff_t rows = 1; rows <= 20; rows++)
+        for (ptrdiff_t cols = 1; cols <= 70; cols++)
+            for (int mode = 0; mode < MODES; mode++)
+                test_product_of(rows, (rows * 5 + cols * 11 + mode * 3) % 31, cols, mode);
+    for (int mode = 0; mode < MODES; mode++)
+        for (ptrdiff_t depth = 510; depth <= 1030; depth += 130)
+            test_product_of(1 + draw(9), depth, 1 + draw(50), mode);
+}
+
+/* ---- moving elements ------------------------------------------------------------------------------------------ */
+
+static void test_pack(void) {
+    const ptrdiff_t lanes = kernels->lanes;
+    for (ptrdiff_t depth = 1; depth <= 9; depth++)
+        for (ptrdiff_t cols = 1; cols <= 40; cols++)
+            for (int by_k = 0; by_k < 2; by_k++) {
+                const ptrdiff_t size = vectors(cols) * depth * lanes, col_stride = by_k ? 1 : depth;
+                const void *src = integers(0, depth * cols);
+                const int32_t *k = by_k ? offsets(1, depth, (depth - 1) * cols, -cols) : offsets(1, depth, 0, 1);
+                void *packed = filled(2, size, NAN);
+                begin("pack", depth, cols, by_k, 0);
+                for (ptrdiff_t i = 0; i < size; i++) expected[i] = 0;
+                for (ptrdiff_t j = 0; j < cols; j++)
+                    for (ptrdiff_t i = 0; i < depth; i++)
+                        expected[j / lanes * depth * lanes + i * lanes + j % lanes] = get(src, k[i] + j * col_stride);
+                kernels->pack(packed, src, k, depth, col_stride, cols);
+                check_equal("packed", packed, size);
+                check_fronts();
+            }
+}
+
+static void test_scatter_add(void) {
+    for (ptrdiff_t depth = 1; depth <= 9; depth++)
+        for (ptrdiff_t cols = 1; cols <= 40; cols++)
+            for (int by_k = 0; by_k < 2; by_k++) {
+                const ptrdiff_t src_row = cols + draw(4), col_stride = by_k ? 1 : depth;
+                const void *src = integers(0, (depth - 1) * src_row + cols);
+                const int32_t *k = by_k ? offsets(1, depth, (depth - 1) * cols, -cols) : offsets(1, depth, 0, 1);
+                void *dst = integers(2, depth * cols);
+                begin("scatter_add", depth, cols, src_row, by_k);
+                expect_unchanged(dst, depth * cols);
+                for (ptrdiff_t j = 0; j < cols; j++)
+                    for (ptrdiff_t i = 0; i < depth; i++) expected[k[i] + j * col_stride] += get(src, i * src_row + j);
+                kernels->scatter_add(dst, src, k, depth, col_stride, cols, src_row);
+                check_equal("dst", dst, depth * cols);
+                check_fronts();
+            }
+}
+
+static void test_add(void) {
+    for (ptrdiff_t n = 0; n <= 70; n++) {
+        void *dst = integers(0, n);
+        const void *src = integers(1, n);
+        begin("add", n, 0, 0, 0);
+        for (ptrdiff_t i = 0; i < n; i++) expected[i] = get(dst, i) + get(src, i);
+        kernels->add(dst, src, n);
+        check_equal("dst", dst, n);
+        check_fronts();
+    }
+}
+
+static void test_column_sums(void) {
+    for (ptrdiff_t rows = 0; rows <= 9; rows++)
+        for (ptrdiff_t cols = 1; cols <= 40; cols++) {
+            const ptrdiff_t row_stride = cols + draw(4);
+            const void *src = integers(0, rows ? (rows - 1) * row_stride + cols : 0);
+            void *sums = integers(1, cols);
+            begin("column_sums", rows, cols, row_stride, 0);
+            expect_unchanged(sums, cols);
+            for (ptrdiff_t r = 0; r < rows; r++)
+                for (ptrdiff_t j = 0; j < cols; j++) expected[j] += get(src, r * row_stride + j);
+            kernels->column_sums(sums, src, rows, cols, row_stride);
+            check_equal("sums", sums, cols);
+            check_fronts();
+        }
+}
+
+static void test_transpose(void) {
+    for (ptrdiff_t rows = 1; rows <= 37; rows += 1 + draw(3))
+        for (ptrdiff_t cols = 1; cols <= 37; cols++) {
+            const ptrdiff_t src_row = cols + draw(4), dst_row = rows + draw(4), size = (cols - 1) * dst_row + rows;
+            const void *src = integers(0, (rows - 1) * src_row + cols);
+            void *dst = filled(1, size, NAN);
+            begin("transpose", rows, cols, dst_row, src_row);
+            expect_unchanged(dst, size);
+            for (ptrdiff_t i = 0; i < rows; i++)
+                for (ptrdiff_t j = 0; j < cols; j++) expected[j * dst_row + i] = get(src, i * src_row + j);
+            kernels->transpose(dst, src, rows, cols, dst_row, src_row);
+            check_equal("dst", dst, size);
+            check_fronts();
+        }
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+static void test_table(void) {
+    test_product();
+    test_pack();
+    test_scatter_add();
+    test_add();
+    test_column_sums();
+    test_transpose();
+}
+
+int main(int count, char **names) { return test_instruction_sets(count, names); }
