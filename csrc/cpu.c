@@ -55,9 +55,7 @@ static unsigned saved_states(void) {
 #endif
 }
 
-static int all_set(unsigned word, unsigned bits) {
-    return (word & bits) == bits;
-}
+static int all_set(unsigned word, unsigned bits) { return (word & bits) == bits; }
 
 cn_isa cn_best_isa(void) {
     const unsigned fma_osxsave_avx = 1u << 12 | 1u << 27 | 1u << 28; /* leaf 1, ecx */
@@ -65,25 +63,19 @@ cn_isa cn_best_isa(void) {
     const unsigned avx512_f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
     const unsigned ymm = 0x06, zmm = 0xe6; /* XCR0: xmm and ymm; these, the masks and both halves of zmm */
 
-    if (!all_set(cpuid(1).ecx, fma_osxsave_avx))
-        return CN_BASELINE;
+    if (!all_set(cpuid(1).ecx, fma_osxsave_avx)) return CN_BASELINE;
     unsigned features = cpuid(7).ebx, states = saved_states();
-    if (!all_set(features, avx2) || !all_set(states, ymm))
-        return CN_BASELINE;
+    if (!all_set(features, avx2) || !all_set(states, ymm)) return CN_BASELINE;
     return all_set(features, avx512_f_dq_bw_vl) && all_set(states, zmm) ? CN_AVX512 : CN_AVX2;
 }
 
 #elif defined(AARCH64)
 
-cn_isa cn_best_isa(void) {
-    return CN_NEON; /* part of the architecture */
-}
+cn_isa cn_best_isa(void) { return CN_NEON; /* part of the architecture */ }
 
 #else
 
-cn_isa cn_best_isa(void) {
-    return CN_BASELINE;
-}
+cn_isa cn_best_isa(void) { return CN_BASELINE; }
 
 #endif
 
@@ -95,14 +87,11 @@ int cn_isa_supported(cn_isa isa) {
 
 static const char *const names[] = {"baseline", "neon", "avx2", "avx512"};
 
-const char *cn_isa_name(cn_isa isa) {
-    return names[isa];
-}
+const char *cn_isa_name(cn_isa isa) { return names[isa]; }
 
 int cn_isa_from_name(const char *name) {
     for (int isa = CN_BASELINE; isa <= CN_AVX512; isa++)
-        if (strcmp(name, names[isa]) == 0)
-            return isa;
+        if (strcmp(name, names[isa]) == 0) return isa;
     return -1;
 }
 
@@ -117,28 +106,20 @@ cn_fp_mode cn_flush_denormals(void) {
     return mode;
 }
 
-void cn_restore_fp_mode(cn_fp_mode mode) {
-    _mm_setcsr((unsigned)mode);
-}
+void cn_restore_fp_mode(cn_fp_mode mode) { _mm_setcsr((unsigned)mode); }
 
 #elif defined(AARCH64)
 
 #ifdef MSVC
-static cn_fp_mode read_fpcr(void) {
-    return (cn_fp_mode)_ReadStatusReg(ARM64_FPCR);
-}
-static void write_fpcr(cn_fp_mode mode) {
-    _WriteStatusReg(ARM64_FPCR, (__int64)mode);
-}
+static cn_fp_mode read_fpcr(void) { return (cn_fp_mode)_ReadStatusReg(ARM64_FPCR); }
+static void write_fpcr(cn_fp_mode mode) { _WriteStatusReg(ARM64_FPCR, (__int64)mode); }
 #else
 static cn_fp_mode read_fpcr(void) {
     cn_fp_mode mode;
     __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
     return mode;
 }
-static void write_fpcr(cn_fp_mode mode) {
-    __asm__ volatile("msr fpcr, %0" : : "r"(mode));
-}
+static void write_fpcr(cn_fp_mode mode) { __asm__ volatile("msr fpcr, %0" : : "r"(mode)); }
 #endif
 
 cn_fp_mode cn_flush_denormals(void) {
@@ -148,18 +129,12 @@ cn_fp_mode cn_flush_denormals(void) {
     return mode;
 }
 
-void cn_restore_fp_mode(cn_fp_mode mode) {
-    write_fpcr(mode);
-}
+void cn_restore_fp_mode(cn_fp_mode mode) { write_fpcr(mode); }
 
 #else
 
-cn_fp_mode cn_flush_denormals(void) {
-    return 0;
-}
+cn_fp_mode cn_flush_denormals(void) { return 0; }
 
-void cn_restore_fp_mode(cn_fp_mode mode) {
-    (void)mode;
-}
+void cn_restore_fp_mode(cn_fp_mode mode) { (void)mode; }
 
 #endif

@@ -1,4 +1,4 @@
-/* What every CPU of the architecture runs: SSE2 on x86-64, NEON on aarch64, plain C elsewhere (or with CN_SIMD_SCALAR). */
+/* What every CPU of the architecture runs: SSE2 on x86-64, NEON on aarch64, else (or with CN_SIMD_SCALAR) plain C. */
 #if defined(CN_SIMD_SCALAR)
 #elif defined(__x86_64__) || defined(_M_X64)
 #include <emmintrin.h>

@@ -39,13 +39,13 @@ typedef struct {
     ptrdiff_t lanes; /* elements in a vector */
 
     void (*product)(const cn_product *p);
-    /* packed[(j / lanes) * depth * lanes + k * lanes + j % lanes] = src[k_offset[k] + j * col_stride], zeros behind cols */
+    /* packed[(j / lanes) * depth * lanes + k * lanes + j % lanes] = src[k_offset[k] + j * col_stride]; behind cols 0 */
     void (*pack)(void *packed, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
                  ptrdiff_t cols);
     /* dst[k_offset[k] + j * col_stride] += src[k * src_row + j]: the way back, for gradients */
     void (*scatter_add)(void *dst, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
                         ptrdiff_t cols, ptrdiff_t src_row);
-    void (*add)(void *dst, const void *src, ptrdiff_t n);                                /* dst += src */
+    void (*add)(void *dst, const void *src, ptrdiff_t n); /* dst += src */
     void (*column_sums)(void *sums, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row_stride); /* += */
     void (*transpose)(void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t dst_row, ptrdiff_t src_row);
 

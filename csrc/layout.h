@@ -13,8 +13,8 @@ static void NAME(pack)(void *packed, const void *src, const int32_t *k_offset, p
     }
 }
 
-static void NAME(scatter_add)(void *dst, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
-                              ptrdiff_t cols, ptrdiff_t src_row) {
+static void NAME(scatter_add)(void *dst, const void *src, const int32_t *k_offset, ptrdiff_t depth,
+                              ptrdiff_t col_stride, ptrdiff_t cols, ptrdiff_t src_row) {
     T *to = dst;
     const T *from = src;
     for (ptrdiff_t j = 0; j < cols; j++)

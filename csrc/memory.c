@@ -42,23 +42,15 @@ static struct {
 
 #ifdef _WIN32
 
-static void lock_cache(void) {
-    mutex_lock(&cache.lock);
-}
+static void lock_cache(void) { mutex_lock(&cache.lock); }
 
 #else
 
-static void before_fork(void) {
-    mutex_lock(&cache.lock);
-}
+static void before_fork(void) { mutex_lock(&cache.lock); }
 
-static void after_fork(void) {
-    mutex_unlock(&cache.lock);
-}
+static void after_fork(void) { mutex_unlock(&cache.lock); }
 
-static void watch_forks(void) {
-    pthread_atfork(before_fork, after_fork, after_fork);
-}
+static void watch_forks(void) { pthread_atfork(before_fork, after_fork, after_fork); }
 
 static void lock_cache(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -84,11 +76,9 @@ static void *system_alloc(size_t bytes) {
 #else
     void *memory;
     int huge = bytes >= 2 * HUGE_PAGE;
-    if (posix_memalign(&memory, huge ? HUGE_PAGE : ALIGNMENT, bytes) != 0)
-        return NULL;
+    if (posix_memalign(&memory, huge ? HUGE_PAGE : ALIGNMENT, bytes) != 0) return NULL;
 #ifdef MADV_HUGEPAGE
-    if (huge)
-        madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish: no matter if refused */
+    if (huge) madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish: no matter if refused */
 #endif
     return memory;
 #endif
@@ -115,8 +105,7 @@ static block *longest_kept(void) {
     block *found = NULL;
     for (int class = 0; class < CLASSES; class++) {
         block *b = cache.oldest[class];
-        if (b && (!found || b->kept_since < found->kept_since))
-            found = b;
+        if (b && (!found || b->kept_since < found->kept_since)) found = b;
     }
     return found;
 }
@@ -139,8 +128,7 @@ static size_t bound(void) {
 
 static void count_handed_out(const block *b) {
     cache.stats.in_use += b->bytes;
-    if (cache.stats.in_use > cache.stats.peak_in_use)
-        cache.stats.peak_in_use = cache.stats.in_use;
+    if (cache.stats.in_use > cache.stats.peak_in_use) cache.stats.peak_in_use = cache.stats.in_use;
 }
 
 /* ---- the interface -------------------------------------------------------------------------------------------- */
@@ -158,8 +146,7 @@ static void free_list(block *list) {
 static int class_of(size_t bytes, size_t *block_bytes) {
     size_t lines_less_one = bytes ? (bytes - 1) / ALIGNMENT : 0;
     int shift = 0;
-    while (lines_less_one >> shift >= 8)
-        shift++;
+    while (lines_less_one >> shift >= 8) shift++;
     size_t quarters = (lines_less_one >> shift) + 1;
     *block_bytes = (quarters << shift) * ALIGNMENT;
     return 4 * shift + (int)quarters - 1;
@@ -182,8 +169,7 @@ static block *from_system(int class, size_t bytes) {
     if (!b) {
         cn_empty_cache();
         b = system_alloc(ALIGNMENT + bytes);
-        if (!b)
-            return NULL;
+        if (!b) return NULL;
     }
     b->bytes = bytes;
     b->class = class;
@@ -200,14 +186,12 @@ void *cn_alloc(size_t bytes) {
     size_t block_bytes;
     int class = class_of(bytes, &block_bytes);
     block *b = from_cache(class);
-    if (!b)
-        b = from_system(class, block_bytes);
+    if (!b) b = from_system(class, block_bytes);
     return b ? (char *)b + ALIGNMENT : NULL;
 }
 
 void cn_free(void *memory) {
-    if (!memory)
-        return;
+    if (!memory) return;
     block *b = (block *)((char *)memory - ALIGNMENT);
     lock_cache();
     cache.stats.in_use -= b->bytes;

@@ -30,9 +30,7 @@
 typedef LONG64 counter;
 
 /* An acquiring load is enough: every store and update below is a full barrier. */
-static inline ptrdiff_t counter_load(counter *c) {
-    return (ptrdiff_t)ReadAcquire64(c);
-}
+static inline ptrdiff_t counter_load(counter *c) { return (ptrdiff_t)ReadAcquire64(c); }
 static inline ptrdiff_t counter_exchange(counter *c, ptrdiff_t value) {
     return (ptrdiff_t)InterlockedExchange64(c, value);
 }
@@ -49,12 +47,8 @@ static inline int counter_replace(counter *c, ptrdiff_t expected, ptrdiff_t valu
 #define THREAD_LOCAL _Thread_local
 typedef _Atomic(ptrdiff_t) counter;
 
-static inline ptrdiff_t counter_load(counter *c) {
-    return atomic_load(c);
-}
-static inline ptrdiff_t counter_exchange(counter *c, ptrdiff_t value) {
-    return atomic_exchange(c, value);
-}
+static inline ptrdiff_t counter_load(counter *c) { return atomic_load(c); }
+static inline ptrdiff_t counter_exchange(counter *c, ptrdiff_t value) { return atomic_exchange(c, value); }
 static inline ptrdiff_t counter_add(counter *c, ptrdiff_t value) /* returns the value before */ {
     return atomic_fetch_add(c, value);
 }
@@ -85,24 +79,12 @@ typedef CONDITION_VARIABLE condition;
 #define MUTEX_INITIALIZER SRWLOCK_INIT
 #define CONDITION_INITIALIZER CONDITION_VARIABLE_INIT
 
-static inline void mutex_lock(mutex *m) {
-    AcquireSRWLockExclusive(m);
-}
-static inline void mutex_unlock(mutex *m) {
-    ReleaseSRWLockExclusive(m);
-}
-static inline void condition_wait(condition *c, mutex *m) {
-    SleepConditionVariableSRW(c, m, INFINITE, 0);
-}
-static inline void condition_signal(condition *c) {
-    WakeConditionVariable(c);
-}
-static inline void condition_broadcast(condition *c) {
-    WakeAllConditionVariable(c);
-}
-static inline void give_way(void) {
-    SwitchToThread();
-}
+static inline void mutex_lock(mutex *m) { AcquireSRWLockExclusive(m); }
+static inline void mutex_unlock(mutex *m) { ReleaseSRWLockExclusive(m); }
+static inline void condition_wait(condition *c, mutex *m) { SleepConditionVariableSRW(c, m, INFINITE, 0); }
+static inline void condition_signal(condition *c) { WakeConditionVariable(c); }
+static inline void condition_broadcast(condition *c) { WakeAllConditionVariable(c); }
+static inline void give_way(void) { SwitchToThread(); }
 static inline int64_t nanoseconds(void) {
     LARGE_INTEGER ticks, frequency;
     QueryPerformanceCounter(&ticks);
@@ -117,8 +99,7 @@ typedef unsigned(__stdcall *thread_function)(void *);
 /* Start a thread that nobody joins; 0 when the system refuses. */
 static inline int thread_start(thread_function function, unsigned stack_bytes) {
     uintptr_t handle = _beginthreadex(NULL, stack_bytes, function, NULL, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
-    if (handle)
-        CloseHandle((HANDLE)handle);
+    if (handle) CloseHandle((HANDLE)handle);
     return handle != 0;
 }
 
@@ -129,24 +110,12 @@ typedef pthread_cond_t condition;
 #define MUTEX_INITIALIZER PTHREAD_MUTEX_INITIALIZER
 #define CONDITION_INITIALIZER PTHREAD_COND_INITIALIZER
 
-static inline void mutex_lock(mutex *m) {
-    pthread_mutex_lock(m);
-}
-static inline void mutex_unlock(mutex *m) {
-    pthread_mutex_unlock(m);
-}
-static inline void condition_wait(condition *c, mutex *m) {
-    pthread_cond_wait(c, m);
-}
-static inline void condition_signal(condition *c) {
-    pthread_cond_signal(c);
-}
-static inline void condition_broadcast(condition *c) {
-    pthread_cond_broadcast(c);
-}
-static inline void give_way(void) {
-    sched_yield();
-}
+static inline void mutex_lock(mutex *m) { pthread_mutex_lock(m); }
+static inline void mutex_unlock(mutex *m) { pthread_mutex_unlock(m); }
+static inline void condition_wait(condition *c, mutex *m) { pthread_cond_wait(c, m); }
+static inline void condition_signal(condition *c) { pthread_cond_signal(c); }
+static inline void condition_broadcast(condition *c) { pthread_cond_broadcast(c); }
+static inline void give_way(void) { sched_yield(); }
 static inline int64_t nanoseconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

@@ -84,8 +84,8 @@ static void NAME(max_pool_gradient)(void *dx, const void *dy, const void *codes,
         for (; j + LANES <= run->channels; j += LANES)
             NAME(max_pool_gradient_pixel)((T *)dx + to + j, (const T *)dy + from + j, codes, from + j, run, LANES);
         if (j < run->channels)
-            NAME(max_pool_gradient_pixel)
-            ((T *)dx + to + j, (const T *)dy + from + j, codes, from + j, run, run->channels - j);
+            NAME(max_pool_gradient_pixel)((T *)dx + to + j, (const T *)dy + from + j, codes, from + j, run,
+                                          run->channels - j);
     }
 }
 
@@ -96,8 +96,7 @@ static void NAME(average_pool)(void *y, const void *x, const cn_pool_run *run) {
             const ptrdiff_t n = run->channels - j < LANES ? run->channels - j : LANES;
             const T *from = (const T *)x + p * run->x_step + j;
             V sum = v_zero();
-            for (ptrdiff_t t = 0; t < run->taps; t++)
-                sum = v_add(sum, NAME(load_some)(from + run->tap_offset[t], n));
+            for (ptrdiff_t t = 0; t < run->taps; t++) sum = v_add(sum, NAME(load_some)(from + run->tap_offset[t], n));
             NAME(store_some)((T *)y + p * run->y_step + j, v_mul(sum, scale), n);
         }
 }

@@ -35,10 +35,10 @@ void cn_free(void *block); /* NULL is allowed */
 void cn_empty_cache(void);
 
 typedef struct {
-    size_t in_use;      /* bytes handed out now */
-    size_t peak_in_use; /* the most ever handed out at once */
-    size_t cached;      /* bytes kept for reuse */
-    size_t limit;       /* the most that is kept */
+    size_t in_use;       /* bytes handed out now */
+    size_t peak_in_use;  /* the most ever handed out at once */
+    size_t cached;       /* bytes kept for reuse */
+    size_t limit;        /* the most that is kept */
     size_t hits, misses; /* blocks served from the cache, from the system */
 } cn_memory_stats;
 cn_memory_stats cn_get_memory_stats(void);
@@ -48,10 +48,10 @@ void cn_set_cache_limit(size_t bytes);
 
 typedef enum { CN_BASELINE = 0, CN_NEON = 1, CN_AVX2 = 2, CN_AVX512 = 3 } cn_isa;
 
-cn_isa cn_best_isa(void);                /* the widest instruction set this CPU and this operating system run */
-int cn_isa_supported(cn_isa isa);        /* 1 when this CPU and this system can run it */
-const char *cn_isa_name(cn_isa isa);     /* "baseline", "neon", "avx2", "avx512" */
-int cn_isa_from_name(const char *name);  /* the cn_isa, or -1 */
+cn_isa cn_best_isa(void);               /* the widest instruction set this CPU and this operating system run */
+int cn_isa_supported(cn_isa isa);       /* 1 when this CPU and this system can run it */
+const char *cn_isa_name(cn_isa isa);    /* "baseline", "neon", "avx2", "avx512" */
+int cn_isa_from_name(const char *name); /* the cn_isa, or -1 */
 
 typedef unsigned long long cn_fp_mode;
 cn_fp_mode cn_flush_denormals(void); /* results and operands, in this thread; returns the mode before */

@@ -1,6 +1,7 @@
-/* One vector vocabulary. Kernels are written once against it and compiled once for each instruction set and each
-   of float and double: a source isa_*.c defines CN_SIMD_AVX512, CN_SIMD_AVX2, CN_SIMD_SSE2, CN_SIMD_NEON or nothing (vectors of one
-   element, plain C), then includes kernels.inc, which includes this file with CN_DOUBLE 0 and again with 1.
+/* One vector vocabulary. Kernels are written once against it and compiled once for each instruction set and each of
+   float and double: a source isa_*.c defines CN_SIMD_AVX512, CN_SIMD_AVX2, CN_SIMD_SSE2, CN_SIMD_NEON or nothing
+   (vectors of one element, plain C), then includes instantiate.h, which includes this file with CN_DOUBLE 0 and again
+   with 1.
 
      T, V, M              element, vector, comparison mask
      LANES                elements in a vector
@@ -121,19 +122,21 @@ static inline uint64_t NAME(narrow_to_u8)(__m128i low, __m128i high) {
 }
 #if CN_DOUBLE
 static inline V v_load_part(const T *p, ptrdiff_t n) { return n ? _mm_load_sd(p) : v_zero(); }
-static inline void v_store_part(T *p, V a, ptrdiff_t n) { if (n) _mm_store_sd(p, a); }
+static inline void v_store_part(T *p, V a, ptrdiff_t n) {
+    if (n) _mm_store_sd(p, a);
+}
 static inline V NAME(from_u8)(uint64_t bytes) {
     return _mm_cvtepi32_pd(NAME(widen_u8)(_mm_cvtsi64_si128((int64_t)bytes)));
 }
 static inline uint64_t NAME(to_u8)(V a) { return NAME(narrow_to_u8)(_mm_cvttpd_epi32(a), _mm_setzero_si128()); }
 #else
 static inline V v_load_part(const T *p, ptrdiff_t n) {
-    V pair = n & 2 ? _mm_castpd_ps(_mm_load_sd((const double *)p)) : v_zero();
+    V pair = n & 2 ? _mm_castsi128_ps(_mm_loadl_epi64((const __m128i *)p)) : v_zero();
     if (n == 3) return _mm_movelh_ps(pair, _mm_load_ss(p + 2));
     return n == 1 ? _mm_load_ss(p) : pair;
 }
 static inline void v_store_part(T *p, V a, ptrdiff_t n) {
-    if (n & 2) _mm_storel_pi((__m64 *)p, a);
+    if (n & 2) _mm_storel_epi64((__m128i *)p, _mm_castps_si128(a));
     if (n == 3) _mm_store_ss(p + 2, _mm_movehl_ps(a, a));
     if (n == 1) _mm_store_ss(p, a);
 }
@@ -245,19 +248,17 @@ static inline M v_or(M a, M b) { return CN_U(vorrq)(a, b); }
 static inline V v_select(M m, V a, V b) { return CN_F(vbslq)(m, a, b); }
 static inline M v_nan(V a) { return CN_U(vceqq)(v_eq(a, a), CN_U(vdupq_n)(0)); }
 static inline V v_max(V a, V b) { return v_select(v_gt(a, b), a, b); }
-static inline uint32x4_t NAME(widen_u8)(uint64_t bytes) {
-    return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
-}
+static inline uint32x4_t NAME(widen_u8)(uint64_t bytes) { return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes)))); }
 static inline uint64_t NAME(narrow_to_u8)(uint32x4_t whole) {
     uint16x4_t words = vmovn_u32(whole);
     return vget_lane_u64(vreinterpret_u64_u8(vmovn_u16(vcombine_u16(words, words))), 0);
 }
 #if CN_DOUBLE
 static inline V v_load_part(const T *p, ptrdiff_t n) { return n ? vld1q_lane_f64(p, v_zero(), 0) : v_zero(); }
-static inline void v_store_part(T *p, V a, ptrdiff_t n) { if (n) vst1q_lane_f64(p, a, 0); }
-static inline V NAME(from_u8)(uint64_t bytes) {
-    return vcvtq_f64_u64(vmovl_u32(vget_low_u32(NAME(widen_u8)(bytes))));
+static inline void v_store_part(T *p, V a, ptrdiff_t n) {
+    if (n) vst1q_lane_f64(p, a, 0);
 }
+static inline V NAME(from_u8)(uint64_t bytes) { return vcvtq_f64_u64(vmovl_u32(vget_low_u32(NAME(widen_u8)(bytes)))); }
 static inline uint64_t NAME(to_u8)(V a) {
     uint32x2_t whole = vmovn_u64(vcvtq_u64_f64(a));
     return NAME(narrow_to_u8)(vcombine_u32(whole, whole));
@@ -288,7 +289,9 @@ static inline V v_set1(T x) { return x; }
 static inline V v_load(const T *p) { return *p; }
 static inline void v_store(T *p, V a) { *p = a; }
 static inline V v_load_part(const T *p, ptrdiff_t n) { return n ? *p : 0; }
-static inline void v_store_part(T *p, V a, ptrdiff_t n) { if (n) *p = a; }
+static inline void v_store_part(T *p, V a, ptrdiff_t n) {
+    if (n) *p = a;
+}
 static inline V v_add(V a, V b) { return a + b; }
 static inline V v_sub(V a, V b) { return a - b; }
 static inline V v_mul(V a, V b) { return a * b; }
@@ -309,7 +312,7 @@ static inline V NAME(from_u8)(uint64_t bytes) { return (V)bytes; }
 static inline uint64_t NAME(to_u8)(V a) { return (uint64_t)a; }
 #endif
 
-/* ---- vectors of up to eight elements go to and from bytes through one word, the first element in its lowest byte --- */
+/* ---- vectors of up to eight elements: to and from bytes through one word, the first element in its lowest byte -- */
 #if !defined(CN_SIMD_AVX512)
 static inline V v_load_u8(const uint8_t *p, ptrdiff_t n) {
     uint64_t bytes = 0;

@@ -65,8 +65,7 @@ static THREAD_LOCAL int told_threads = INT_MAX;
 
 #ifdef _WIN32
 
-static void watch_forks(void) {
-}
+static void watch_forks(void) {}
 
 #else
 
@@ -76,9 +75,7 @@ static void reset_in_child(void) {
     memcpy(&pool, &fresh, sizeof pool);
 }
 
-static void register_reset(void) {
-    pthread_atfork(NULL, NULL, reset_in_child);
-}
+static void register_reset(void) { pthread_atfork(NULL, NULL, reset_in_child); }
 
 static void watch_forks(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -89,28 +86,22 @@ static void watch_forks(void) {
 
 /* ---- both sides ----------------------------------------------------------------------------------------------- */
 
-static int seats_open(void) {
-    return counter_load(&pool.seats) > 0;
-}
+static int seats_open(void) { return counter_load(&pool.seats) > 0; }
 
-static int helpers_gone(void) {
-    return counter_load(&pool.finished) == pool.seated;
-}
+static int helpers_gone(void) { return counter_load(&pool.finished) == pool.seated; }
 
 /* Spin until ready() or until SPIN_NANOSECONDS have passed; returns ready(). Whoever else wants this CPU gets it. */
 static int spin(int (*ready)(void)) {
     for (int64_t start = nanoseconds(); nanoseconds() - start < SPIN_NANOSECONDS; give_way())
         for (int i = 0; i < 16; i++) {
-            if (ready())
-                return 1;
+            if (ready()) return 1;
             spin_hint();
         }
     return ready();
 }
 
 static void run_tasks(int worker) {
-    for (ptrdiff_t i; (i = counter_add(&pool.next, 1)) < pool.tasks;)
-        pool.task(pool.job, i, worker);
+    for (ptrdiff_t i; (i = counter_add(&pool.next, 1)) < pool.tasks;) pool.task(pool.job, i, worker);
 }
 
 /* ---- a worker ------------------------------------------------------------------------------------------------- */
@@ -118,8 +109,7 @@ static void run_tasks(int worker) {
 /* The number of the seat, or 0 when none is open. */
 static int take_seat(void) {
     ptrdiff_t seat;
-    do
-        seat = counter_load(&pool.seats);
+    do seat = counter_load(&pool.seats);
     while (seat > 0 && !counter_replace(&pool.seats, seat, seat - 1));
     return (int)seat;
 }
@@ -175,21 +165,17 @@ static void start_workers(ptrdiff_t helpers) {
 static void open_seats(ptrdiff_t helpers) {
     counter_exchange(&pool.seats, helpers);
     ptrdiff_t sleepers = counter_load(&pool.sleepers);
-    if (sleepers == 0)
-        return;
+    if (sleepers == 0) return;
     mutex_lock(&pool.lock); /* whoever saw no seat is now asleep */
     mutex_unlock(&pool.lock);
-    for (ptrdiff_t i = 0; i < sleepers && i < helpers; i++)
-        condition_signal(&pool.call);
+    for (ptrdiff_t i = 0; i < sleepers && i < helpers; i++) condition_signal(&pool.call);
 }
 
 static void wait_for_helpers(void) {
-    if (spin(helpers_gone))
-        return;
+    if (spin(helpers_gone)) return;
     mutex_lock(&pool.lock);
     counter_exchange(&pool.owner_waits, 1);
-    while (!helpers_gone())
-        condition_wait(&pool.finish, &pool.lock);
+    while (!helpers_gone()) condition_wait(&pool.finish, &pool.lock);
     counter_exchange(&pool.owner_waits, 0);
     mutex_unlock(&pool.lock);
 }
@@ -210,8 +196,7 @@ static void run_with_helpers(cn_task task, void *job, ptrdiff_t tasks, cn_fp_mod
 
 /* How many helpers are worth calling. */
 static ptrdiff_t helpers_for(ptrdiff_t tasks, double work) {
-    if (work < SMALL_WORK)
-        return 0;
+    if (work < SMALL_WORK) return 0;
     ptrdiff_t threads = counter_load(&wanted_threads);
     threads = threads < told_threads ? threads : told_threads;
     return (tasks < threads ? tasks : threads) - 1;
@@ -226,8 +211,7 @@ void cn_parallel_for(cn_task task, void *job, ptrdiff_t tasks, double work) {
         run_with_helpers(task, job, tasks, flushing, helpers);
         counter_exchange(&pool.owned, 0);
     } else {
-        for (ptrdiff_t i = 0; i < tasks; i++)
-            task(job, i, 0);
+        for (ptrdiff_t i = 0; i < tasks; i++) task(job, i, 0);
     }
     cn_restore_fp_mode(before);
 }

@@ -7,13 +7,18 @@
 #define CN_DEPTH_BLOCK 512
 #endif
 
-/* Rows of a tile of 1, 2 and 3 vectors: as many accumulators as there are registers left beside N vectors of b and one
-   broadcast, and at least 8 = 4 cycles of FMA latency x 2 FMAs a cycle. Above 8 the row pointers leave the registers. */
+/* Rows of a tile of 1, 2 and 3 vectors: as many accumulators as there are registers left beside N vectors of b and
+   one broadcast, and at least 8 = 4 cycles of FMA latency x 2 FMAs a cycle. Above 8 the row pointers leave the
+   registers. */
 #ifndef CN_ROWS_1
 #if defined(CN_SIMD_AVX512) || defined(CN_SIMD_NEON)
 #define CN_ROWS_1 8
 #define CN_ROWS_2 8
+#if defined(CN_SIMD_NEON) /* gcc loads all rows of a column of a first: 8 x 3 + 3 + 8 registers would exceed 32 */
+#define CN_ROWS_3 7
+#else
 #define CN_ROWS_3 8
+#endif
 #define CN_VECTORS 3 /* in a group: fewest loads a product */
 #else
 #define CN_ROWS_1 8
@@ -33,9 +38,9 @@ typedef struct {
     ptrdiff_t b_k, b_vector;
     T *c;
     const int32_t *c_row;
-    const T *bias;   /* where the tile's columns start, or NULL */
+    const T *bias; /* where the tile's columns start, or NULL */
     int accumulate;
-    ptrdiff_t last;  /* lanes of the last vector that exist, 1 to LANES */
+    ptrdiff_t last; /* lanes of the last vector that exist, 1 to LANES */
 } NAME(tile_args);
 
 /* Column v of a tile's row of c, whole or, for the last column, its first `last` lanes. The callers test `last` outside
@@ -52,7 +57,7 @@ static CN_INLINE void NAME(store_column)(T *c, V a, const int N, const int v, pt
 }
 
 /* `part`: b itself ends after `last` lanes, so its last vector must not be loaded whole. */
-static CN_INLINE void NAME(tile)(const int R, const int N, const int part, const NAME(tile_args) * t) {
+static CN_INLINE void NAME(tile)(const int R, const int N, const int part, const NAME(tile_args) *t) {
     const T *row[CN_MOST_ROWS];
     V acc[CN_MOST_ROWS][CN_MOST_VECTORS];
     const ptrdiff_t last = t->last;
@@ -60,9 +65,8 @@ static CN_INLINE void NAME(tile)(const int R, const int N, const int part, const
     T *c = t->c;
     CN_UNROLL for (int i = 0; i < R; i++) row[i] = t->a + t->a_row[i];
     if (t->accumulate) {
-        CN_UNROLL for (int i = 0; i < R; i++)
-            CN_UNROLL for (int v = 0; v < N; v++)
-                acc[i][v] = NAME(load_column)(c + c_row[i], N, v, last);
+        CN_UNROLL for (int i = 0; i < R; i++) CN_UNROLL for (int v = 0; v < N; v++) acc[i][v] =
+            NAME(load_column)(c + c_row[i], N, v, last);
     } else {
         CN_UNROLL for (int v = 0; v < N; v++) {
             const V start = t->bias ? NAME(load_column)(t->bias, N, v, last) : v_zero();
@@ -74,36 +78,39 @@ static CN_INLINE void NAME(tile)(const int R, const int N, const int part, const
     const ptrdiff_t b_k = t->b_k, b_vector = t->b_vector;
     for (const int32_t *end = a_k + t->depth; a_k < end; a_k++, b += b_k) {
         V column[CN_MOST_VECTORS];
-        CN_UNROLL for (int v = 0; v < N; v++)
-            column[v] = part && v == N - 1 ? v_load_part(b + v * b_vector, last) : v_load(b + v * b_vector);
+        CN_UNROLL for (int v = 0; v < N; v++) column[v] =
+            part && v == N - 1 ? v_load_part(b + v * b_vector, last) : v_load(b + v * b_vector);
         CN_UNROLL for (int i = 0; i < R; i++) {
             const V a = v_set1(row[i][*a_k]);
             CN_UNROLL for (int v = 0; v < N; v++) acc[i][v] = v_fma(a, column[v], acc[i][v]);
         }
     }
     if (last == LANES) {
-        CN_UNROLL for (int i = 0; i < R; i++)
-            CN_UNROLL for (int v = 0; v < N; v++) v_store(c + c_row[i] + v * LANES, acc[i][v]);
+        CN_UNROLL for (int i = 0; i < R; i++) CN_UNROLL for (int v = 0; v < N; v++)
+            v_store(c + c_row[i] + v * LANES, acc[i][v]);
     } else {
-        CN_UNROLL for (int i = 0; i < R; i++)
-            CN_UNROLL for (int v = 0; v < N; v++)
-                NAME(store_column)(c + c_row[i], acc[i][v], N, v, last);
+        CN_UNROLL for (int i = 0; i < R; i++) CN_UNROLL for (int v = 0; v < N; v++)
+            NAME(store_column)(c + c_row[i], acc[i][v], N, v, last);
     }
 }
 
-#define TILE(R, N)                                                                                          \
-    static void NAME(tile_##R##_##N)(const NAME(tile_args) * t) { NAME(tile)(R, N, 0, t); }               \
-    static void NAME(tile_part_##R##_##N)(const NAME(tile_args) * t) { NAME(tile)(R, N, 1, t); }
+#define TILE(R, N)                                                                                                     \
+    static void NAME(tile_##R##_##N)(const NAME(tile_args) *t) { NAME(tile)(R, N, 0, t); }                             \
+    static void NAME(tile_part_##R##_##N)(const NAME(tile_args) *t) { NAME(tile)(R, N, 1, t); }
 #define ROW_OF_TILES(R, N) {NAME(tile_##R##_##N), NAME(tile_part_##R##_##N)}
 #define TILES_4(M, N) M(1, N) M(2, N) M(3, N) M(4, N)
+/* clang-format off */
 TILES_4(TILE, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1)
 TILES_4(TILE, 2) TILE(5, 2) TILE(6, 2)
 TILES_4(TILE, 3)
 #if CN_ROWS_2 == 8
 TILE(7, 2) TILE(8, 2)
 #endif
+#if CN_ROWS_3 >= 7
+TILE(5, 3) TILE(6, 3) TILE(7, 3)
+#endif
 #if CN_ROWS_3 == 8
-TILE(5, 3) TILE(6, 3) TILE(7, 3) TILE(8, 3)
+TILE(8, 3)
 #endif
 
 typedef void (*NAME(tile_function))(const NAME(tile_args) *);
@@ -117,11 +124,15 @@ static const NAME(tile_function) NAME(tiles)[CN_MOST_VECTORS][CN_MOST_ROWS][2] =
 #endif
     },
     {ROW_OF_TILES(1, 3), ROW_OF_TILES(2, 3), ROW_OF_TILES(3, 3), ROW_OF_TILES(4, 3),
+#if CN_ROWS_3 >= 7
+     ROW_OF_TILES(5, 3), ROW_OF_TILES(6, 3), ROW_OF_TILES(7, 3),
+#endif
 #if CN_ROWS_3 == 8
-     ROW_OF_TILES(5, 3), ROW_OF_TILES(6, 3), ROW_OF_TILES(7, 3), ROW_OF_TILES(8, 3)
+     ROW_OF_TILES(8, 3)
 #endif
     },
 };
+/* clang-format on */
 
 /* All rows of a group of N vectors, in tiles of nearly equal height. */
 static void NAME(product_rows)(NAME(tile_args) t, ptrdiff_t rows, int N, int part) {

@@ -16,8 +16,7 @@ static counter passed, failed;
 
 static inline void check(int ok, const char *what, const char *file, int line) {
     counter_add(ok ? &passed : &failed, 1);
-    if (!ok)
-        fprintf(stderr, "%s:%d: failed: %s\n", file, line, what);
+    if (!ok) fprintf(stderr, "%s:%d: failed: %s\n", file, line, what);
 }
 #define CHECK(condition) check(condition, #condition, __FILE__, __LINE__)
 

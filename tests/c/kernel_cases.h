@@ -1,5 +1,5 @@
-/* What the tests of the micro-kernels share: each kernel of the table is compared with loops in double precision written
-   from the formulas of kernels.h. Each test_kernels_*.c is a program of its own:
+/* What the tests of the micro-kernels share: each kernel of the table is compared with loops in double precision
+   written from the formulas of kernels.h. Each test_kernels_*.c is a program of its own:
 
    cc -std=c11 -O1 -g -Wall -Wextra -ffp-contract=off -Icsrc tests/c/test_kernels_NAME.c csrc/[a-z]*.c -pthread -lm
 
@@ -65,7 +65,7 @@ static char *map_before_guard(size_t page) {
     int ok = memory != MAP_FAILED && mprotect(memory + BUFFER_BYTES, page, PROT_NONE) == 0;
 #endif
     if (!ok) {
-        fprintf(stderr, "test_kernels: no memory\n");
+        fprintf(stderr, "no memory for the buffers\n");
         exit(2);
     }
     return memory;

@@ -33,8 +33,7 @@ static inline int runs_each_once(int threads, ptrdiff_t tasks, double work) {
     tally t = {.threads = threads};
     cn_parallel_for(count, &t, tasks, work);
     int good = !counter_load(&t.bad_worker) && !counter_load(&t.shared_worker);
-    for (ptrdiff_t i = 0; i < MAX_TASKS; i++)
-        good &= counter_load(&t.runs[i]) == (i < tasks);
+    for (ptrdiff_t i = 0; i < MAX_TASKS; i++) good &= counter_load(&t.runs[i]) == (i < tasks);
     return good;
 }
 
@@ -51,8 +50,7 @@ static inline void meet(void *job, ptrdiff_t index, int worker) {
     (void)index;
     counter_add(&m->workers_seen, (ptrdiff_t)1 << worker);
     counter_add(&m->arrived, 1);
-    for (int i = 0; i < 2000 && counter_load(&m->arrived) < m->all; i++)
-        nap(1);
+    for (int i = 0; i < 2000 && counter_load(&m->arrived) < m->all; i++) nap(1);
     counter_add(&m->together, counter_load(&m->arrived) >= m->all);
 }
 
@@ -69,13 +67,11 @@ static counter callers_left;
 
 static inline void start_callers(int callers, thread_function function) {
     counter_exchange(&callers_left, callers);
-    for (int i = 0; i < callers; i++)
-        CHECK(thread_start(function, 1 << 20));
+    for (int i = 0; i < callers; i++) CHECK(thread_start(function, 1 << 20));
 }
 
 static inline int callers_end(void) {
-    for (int i = 0; i < 60000 && counter_load(&callers_left) > 0; i++)
-        nap(1);
+    for (int i = 0; i < 60000 && counter_load(&callers_left) > 0; i++) nap(1);
     return counter_load(&callers_left) == 0;
 }
 
@@ -85,8 +81,7 @@ static counter release_owner;
 static inline void wait_for_release(void *job, ptrdiff_t index, int worker) {
     (void)index, (void)worker;
     counter_add((counter *)job, 1);
-    while (!counter_load(&release_owner))
-        nap(1);
+    while (!counter_load(&release_owner)) nap(1);
 }
 
 static counter owner_inside;
@@ -102,8 +97,7 @@ static inline void start_stuck_caller(void) {
     counter_exchange(&release_owner, 0);
     counter_exchange(&owner_inside, 0);
     start_callers(1, stuck_caller);
-    while (!counter_load(&owner_inside))
-        nap(1);
+    while (!counter_load(&owner_inside)) nap(1);
 }
 
 static inline int stuck_caller_ends(void) {

@@ -33,8 +33,7 @@ static int child_works(int threads) {
         _exit(good ? 0 : 1);
     }
     int status;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR);
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
@@ -81,8 +80,7 @@ static void test_fork_at_any_moment(void) {
     counter_exchange(&release_owner, 0);
     start_callers(2, busy_caller);
     nap(20);
-    for (int repeat = 0; repeat < 50; repeat++)
-        CHECK(child_works(3));
+    for (int repeat = 0; repeat < 50; repeat++) CHECK(child_works(3));
     CHECK(stuck_caller_ends());
 }
 
@@ -96,8 +94,6 @@ int main(void) {
 
 #else
 
-int main(void) {
-    return report();
-}
+int main(void) { return report(); }
 
 #endif

@@ -5,14 +5,12 @@ static void test_alignment_and_contents(void) {
     for (size_t bytes = 0; bytes < 100000; bytes += 1 + bytes / 7) {
         unsigned char *p = cn_alloc(bytes);
         CHECK(p && (uintptr_t)p % 64 == 0);
-        if (p)
-            memset(p, 0xa5, bytes);
+        if (p) memset(p, 0xa5, bytes);
         cn_free(p);
     }
     unsigned char *large = cn_alloc((size_t)9 << 20);
     CHECK(large && (uintptr_t)large % 64 == 0);
-    if (large)
-        memset(large, 1, (size_t)9 << 20);
+    if (large) memset(large, 1, (size_t)9 << 20);
     cn_free(large);
     cn_free(NULL);
 }
@@ -101,8 +99,7 @@ static void fill_and_look(void *job, ptrdiff_t index, int worker) {
     unsigned char mark = (unsigned char)index, *p = cn_alloc(bytes), *q = cn_alloc(bytes);
     memset(p, mark, bytes);
     memset(q, mark ^ 0xff, bytes);
-    for (size_t i = 0; i < bytes; i++)
-        counter_add(&overwritten, p[i] != mark || q[i] != (mark ^ 0xff));
+    for (size_t i = 0; i < bytes; i++) counter_add(&overwritten, p[i] != mark || q[i] != (mark ^ 0xff));
     cn_free(p);
     cn_free(q);
 }

@@ -11,14 +11,11 @@ static void test_each_index_runs_once(void) {
         cn_set_num_threads(threads);
         CHECK(cn_num_threads() == threads);
         for (size_t k = 0; k < sizeof tasks / sizeof *tasks; k++)
-            for (int repeat = 0; repeat < 20; repeat++)
-                CHECK(runs_each_once(threads, tasks[k], BIG));
+            for (int repeat = 0; repeat < 20; repeat++) CHECK(runs_each_once(threads, tasks[k], BIG));
     }
 }
 
-static void test_a_negative_count_runs_nothing(void) {
-    CHECK(runs_each_once(cn_num_threads(), -1, BIG));
-}
+static void test_a_negative_count_runs_nothing(void) { CHECK(runs_each_once(cn_num_threads(), -1, BIG)); }
 
 static void test_threads_run_at_once_also_after_a_pause(void) {
     cn_set_num_threads(4);
@@ -26,8 +23,7 @@ static void test_threads_run_at_once_also_after_a_pause(void) {
     CHECK(all_meet(4)); /* spinning workers */
     nap(20);
     CHECK(all_meet(4)); /* sleeping workers */
-    for (int repeat = 0; repeat < 100; repeat++)
-        CHECK(all_meet(3));
+    for (int repeat = 0; repeat < 100; repeat++) CHECK(all_meet(3));
 }
 
 static void test_resize(void) {
@@ -48,10 +44,8 @@ static int alive(void) {
     char line[256];
     int threads = 0;
     FILE *status = fopen("/proc/self/status", "r");
-    while (status && fgets(line, sizeof line, status))
-        sscanf(line, "Threads: %d", &threads);
-    if (status)
-        fclose(status);
+    while (status && fgets(line, sizeof line, status)) sscanf(line, "Threads: %d", &threads);
+    if (status) fclose(status);
     return threads;
 }
 
@@ -63,8 +57,7 @@ static void test_superfluous_workers_end(void) {
     CHECK(all_meet(6));
     CHECK(alive() == before + 5);
     cn_set_num_threads(2);
-    for (int i = 0; i < 2000 && alive() > before + 1; i++)
-        nap(1);
+    for (int i = 0; i < 2000 && alive() > before + 1; i++) nap(1);
     CHECK(alive() == before + 1);
     CHECK(all_meet(2));
 }
