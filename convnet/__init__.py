@@ -22,6 +22,7 @@ from convnet.errors import (
     WeightsError,
 )
 from convnet.functional import empty_cache, get_num_threads, memory_stats, set_num_threads
+from convnet.inference import fuse
 from convnet.layers import (
     AvgPool2d,
     Conv2d,
@@ -70,6 +71,7 @@ __all__ = [
     "data",
     "empty_cache",
     "functional",
+    "fuse",
     "get_num_threads",
     "initializers",
     "load",

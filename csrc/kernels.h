@@ -54,6 +54,14 @@ typedef struct {
 
     void (*max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run); /* codes may be NULL */
     void (*max_pool_gradient)(void *dx, const void *dy, const void *codes, const cn_pool_run *run);
+    /* max(largest tap, 0); the code, of one byte, is the index of that tap, or 255 where rectification gave 0. x may be
+       read to the end of a whole vector behind each pixel's channels. */
+    void (*relu_max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run);
+    /* One row of what relu_max_pool's windows (side by side, `window` pixels wide, whose taps in this row have the
+       codes from `tap` on) pass back: pixels [first, first + pixels), `dx_step` elements apart. Where that leaves room
+       behind the channels, whole vectors are written. */
+    void (*unpool)(void *dx, const void *dy, const void *codes, ptrdiff_t first, ptrdiff_t pixels, ptrdiff_t channels,
+                   ptrdiff_t dx_step, ptrdiff_t window, ptrdiff_t tap);
     void (*average_pool)(void *y, const void *x, const cn_pool_run *run);
     void (*average_pool_gradient)(void *dx, const void *dy, const cn_pool_run *run);
 

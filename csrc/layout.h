@@ -35,9 +35,16 @@ static void NAME(column_sums)(void *sums, const void *src, ptrdiff_t rows, ptrdi
         const T *from = (const T *)src + j;
         T *to = (T *)sums + j;
         if (here >= LANES) {
-            V sum[4] = {v_load(to), v_zero(), v_zero(), v_zero()}; /* four chains hide the latency of the addition */
-            for (ptrdiff_t r = 0; r < rows; r++) sum[r & 3] = v_add(sum[r & 3], v_load(from + r * row_stride));
-            v_store(to, v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
+            V a = v_load(to), b = v_zero(), c = v_zero(), d = v_zero(); /* four chains hide the addition's latency */
+            ptrdiff_t r = 0;
+            for (; r + 4 <= rows; r += 4, from += 4 * row_stride) {
+                a = v_add(a, v_load(from));
+                b = v_add(b, v_load(from + row_stride));
+                c = v_add(c, v_load(from + 2 * row_stride));
+                d = v_add(d, v_load(from + 3 * row_stride));
+            }
+            for (; r < rows; r++, from += row_stride) a = v_add(a, v_load(from));
+            v_store(to, v_add(v_add(a, b), v_add(c, d)));
         } else {
             V sum = v_load_part(to, here);
             for (ptrdiff_t r = 0; r < rows; r++) sum = v_add(sum, v_load_part(from + r * row_stride, here));
@@ -46,15 +53,71 @@ static void NAME(column_sums)(void *sums, const void *src, ptrdiff_t rows, ptrdi
     }
 }
 
-/* dst[j][i] = src[i][j] in blocks of 16 x 16, whose 32 cache lines stay in L1 */
+static CN_INLINE V NAME(load_first)(const T *p, ptrdiff_t n) { return n < LANES ? v_load_part(p, n) : v_load(p); }
+
+static CN_INLINE void NAME(store_first)(T *p, V a, ptrdiff_t n) {
+    if (n < LANES)
+        v_store_part(p, a, n);
+    else
+        v_store(p, a);
+}
+
+/* Transposition by interleaving. One step, the first half of n vectors with the second, moves element p to place 2 p
+   modulo n * LANES - 1; element (i, j) of `rows` x `cols` lies at i * cols + j and belongs to j * rows + i, which is
+   `rows` times as much: log2(rows) steps. */
+static CN_INLINE void NAME(interleave)(V *v, const int n, const int rows) {
+    V next[LANES];
+    CN_UNROLL for (int factor = 1; factor < rows; factor *= 2) {
+        CN_UNROLL for (int i = 0; i < n / 2; i++) {
+            next[2 * i] = v_zip_low(v[i], v[i + n / 2]);
+            next[2 * i + 1] = v_zip_high(v[i], v[i + n / 2]);
+        }
+        CN_UNROLL for (int i = 0; i < n; i++) v[i] = next[i];
+    }
+}
+
+/* At most LANES rows and columns. */
+static CN_INLINE void NAME(transpose_block)(T *to, const T *from, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t dst_row,
+                                            ptrdiff_t src_row) {
+    V v[LANES];
+    CN_UNROLL for (int i = 0; i < LANES; i++) v[i] = i < rows ? NAME(load_first)(from + i * src_row, cols) : v_zero();
+    NAME(interleave)(v, LANES, LANES);
+    CN_UNROLL for (int j = 0; j < LANES; j++) if (j < cols) NAME(store_first)(to + j * dst_row, v[j], rows);
+}
+
+/* LANES rows of half a vector, one after the other: 8 channels with AVX-512. Half the work of a padded block. */
+static CN_INLINE void NAME(transpose_half_rows)(T *to, const T *from, ptrdiff_t dst_row) {
+    V v[LANES];
+    CN_UNROLL for (int i = 0; i < LANES / 2; i++) v[i] = v_load(from + i * LANES);
+    NAME(interleave)(v, LANES / 2, LANES);
+    CN_UNROLL for (int j = 0; j < LANES / 2; j++) v_store(to + j * dst_row, v[j]);
+}
+
+/* The way back. */
+static CN_INLINE void NAME(transpose_to_half_rows)(T *to, const T *from, ptrdiff_t src_row) {
+    V v[LANES];
+    CN_UNROLL for (int i = 0; i < LANES / 2; i++) v[i] = v_load(from + i * src_row);
+    NAME(interleave)(v, LANES / 2, LANES / 2);
+    CN_UNROLL for (int j = 0; j < LANES / 2; j++) v_store(to + j * LANES, v[j]);
+}
+
+/* dst[j][i] = src[i][j] */
 static void NAME(transpose)(void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t dst_row,
                             ptrdiff_t src_row) {
-    T *to = dst;
-    const T *from = src;
-    for (ptrdiff_t i0 = 0; i0 < rows; i0 += 16)
-        for (ptrdiff_t j0 = 0; j0 < cols; j0 += 16) {
-            const ptrdiff_t i_end = i0 + 16 < rows ? i0 + 16 : rows, j_end = j0 + 16 < cols ? j0 + 16 : cols;
-            for (ptrdiff_t j = j0; j < j_end; j++)
-                for (ptrdiff_t i = i0; i < i_end; i++) to[j * dst_row + i] = from[i * src_row + j];
+    const int half_rows = LANES > 2 && cols == LANES / 2 && src_row == cols;
+    const int to_half_rows = LANES > 2 && rows == LANES / 2 && dst_row == rows;
+    for (ptrdiff_t i = 0; i < rows; i += LANES)
+        for (ptrdiff_t j = 0; j < cols; j += LANES) {
+            T *to = (T *)dst + j * dst_row + i;
+            const T *from = (const T *)src + i * src_row + j;
+            const ptrdiff_t high = rows - i < LANES ? rows - i : LANES, wide = cols - j < LANES ? cols - j : LANES;
+            if (half_rows && high == LANES)
+                NAME(transpose_half_rows)(to, from, dst_row);
+            else if (to_half_rows && wide == LANES)
+                NAME(transpose_to_half_rows)(to, from, src_row);
+            else if (high == LANES && wide == LANES)
+                NAME(transpose_block)(to, from, LANES, LANES, dst_row, src_row);
+            else
+                NAME(transpose_block)(to, from, high, wide, dst_row, src_row);
         }
 }

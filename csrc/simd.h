@@ -12,7 +12,8 @@
      v_add v_sub v_mul v_div v_sqrt
      v_fma(a, b, c)       a * b + c
      v_max(a, b)          b when either is NaN
-     v_gt v_eq v_nan v_or v_select(m, a, b)   comparisons (false with NaN; v_nan tests one), m ? a : b            */
+     v_gt v_eq v_nan v_or v_select(m, a, b)   comparisons (false with NaN; v_nan tests one), m ? a : b
+     v_zip_low v_zip_high(a, b)   first and second half of a0 b0 a1 b1 ...                                        */
 
 #undef T
 #undef V
@@ -55,6 +56,8 @@
 #define v_nan NAME(v_nan)
 #define v_or NAME(v_or)
 #define v_select NAME(v_select)
+#define v_zip_low NAME(v_zip_low)
+#define v_zip_high NAME(v_zip_high)
 
 /* ---- x86: the three widths differ in a prefix, the two types in a suffix --------------------------------------- */
 #if defined(CN_SIMD_AVX512) || defined(CN_SIMD_AVX2) || defined(CN_SIMD_SSE2)
@@ -113,6 +116,8 @@ static inline M v_eq(V a, V b) { return OP(cmpeq)(a, b); }
 static inline M v_nan(V a) { return OP(cmpunord)(a, a); }
 static inline M v_or(M a, M b) { return OP(or)(a, b); }
 static inline V v_select(M m, V a, V b) { return OP(or)(OP(and)(m, a), OP(andnot)(m, b)); }
+static inline V v_zip_low(V a, V b) { return OP(unpacklo)(a, b); }
+static inline V v_zip_high(V a, V b) { return OP(unpackhi)(a, b); }
 static inline __m128i NAME(widen_u8)(__m128i bytes) {
     return _mm_unpacklo_epi16(_mm_unpacklo_epi8(bytes, _mm_setzero_si128()), _mm_setzero_si128());
 }
@@ -153,6 +158,14 @@ static inline M v_nan(V a) { return OP(cmp)(a, a, _CMP_UNORD_Q); }
 static inline M v_or(M a, M b) { return OP(or)(a, b); }
 static inline V v_select(M m, V a, V b) { return OP(blendv)(b, a, m); }
 #if CN_DOUBLE
+#define CN_HALVES _mm256_permute2f128_pd
+#else
+#define CN_HALVES _mm256_permute2f128_ps
+#endif
+static inline V v_zip_low(V a, V b) { return CN_HALVES(OP(unpacklo)(a, b), OP(unpackhi)(a, b), 0x20); }
+static inline V v_zip_high(V a, V b) { return CN_HALVES(OP(unpacklo)(a, b), OP(unpackhi)(a, b), 0x31); }
+#undef CN_HALVES
+#if CN_DOUBLE
 static inline __m256i NAME(first)(ptrdiff_t n) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
 }
@@ -187,10 +200,23 @@ static inline V v_fma(V a, V b, V c) { return OP(fmadd)(a, b, c); }
 static inline M v_gt(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ); }
 static inline M v_eq(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 static inline M v_nan(V a) { return _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q); }
+static inline V v_zip_low(V a, V b) {
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b);
+}
+static inline V v_zip_high(V a, V b) {
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b);
+}
 #else
 static inline M v_gt(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 static inline M v_eq(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 static inline M v_nan(V a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+static inline V v_zip_low(V a, V b) {
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b);
+}
+static inline V v_zip_high(V a, V b) {
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
+                                  b);
+}
 #endif
 static inline M v_or(M a, M b) { return (M)(a | b); }
 static inline V v_select(M m, V a, V b) { return OP(mask_blend)(m, b, a); }
@@ -246,6 +272,8 @@ static inline M v_gt(V a, V b) { return CN_F(vcgtq)(a, b); }
 static inline M v_eq(V a, V b) { return CN_F(vceqq)(a, b); }
 static inline M v_or(M a, M b) { return CN_U(vorrq)(a, b); }
 static inline V v_select(M m, V a, V b) { return CN_F(vbslq)(m, a, b); }
+static inline V v_zip_low(V a, V b) { return CN_F(vzip1q)(a, b); }
+static inline V v_zip_high(V a, V b) { return CN_F(vzip2q)(a, b); }
 static inline M v_nan(V a) { return CN_U(vceqq)(v_eq(a, a), CN_U(vdupq_n)(0)); }
 static inline V v_max(V a, V b) { return v_select(v_gt(a, b), a, b); }
 static inline uint32x4_t NAME(widen_u8)(uint64_t bytes) { return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes)))); }
@@ -308,6 +336,8 @@ static inline M v_eq(V a, V b) { return a == b; }
 static inline M v_nan(V a) { return a != a; }
 static inline M v_or(M a, M b) { return a | b; }
 static inline V v_select(M m, V a, V b) { return m ? a : b; }
+static inline V v_zip_low(V a, V b) { return (void)b, a; }
+static inline V v_zip_high(V a, V b) { return (void)a, b; }
 static inline V NAME(from_u8)(uint64_t bytes) { return (V)bytes; }
 static inline uint64_t NAME(to_u8)(V a) { return (uint64_t)a; }
 #endif

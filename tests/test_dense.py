@@ -6,7 +6,7 @@ import pytest
 from bounds import assert_equal, assert_same_bits, assert_within
 from layouts import LAYOUTS, freeze, is_channels_last
 
-from convnet.functional import dense, dense_backward, flatten, unflatten
+from convnet.functional import dense, dense_backward, flatten, relu, relu_backward, unflatten
 
 SHAPES = [
     (1, 1, 1),
@@ -89,9 +89,33 @@ def test_gradients_are_added_into_given_arrays(dtype, rng):
     assert dense_backward(dy, x, w, dw=False, db=False)[1:] == (None, None)
 
 
+@pytest.mark.parametrize("shape", SHAPES + SAMPLED[:20], ids=str)
+def test_relu_is_that_of_the_separate_passes(shape, dtype, rng):
+    x, w, b, dy = _draw(shape, rng, dtype, integers=False)
+    x[0, 0] = np.nan
+    y = dense(x, w, b, relu=True)
+    assert_same_bits(y, relu(dense(x, w, b)))
+    assert_same_bits(dense(x, w, relu=True), relu(dense(x, w)))
+    fused, separate = dense_backward(dy, x, w, relu_output=y), dense_backward(relu_backward(dy, y), x, w)
+    for got, expected in zip(fused, separate, strict=True):
+        assert_same_bits(got, expected)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_relu_in_every_layout(layout, rng):
+    x, w, b, dy = _draw((9, 37, 21), rng, np.float32, integers=False)
+    y = dense(x, w, b, relu=True)
+    before = freeze(dy, y)
+    results = (dense_backward(a(dy), x, w, relu_output=a(y)) for a in (LAYOUTS[layout], np.asarray))
+    for got, expected in zip(*results, strict=True):
+        assert_same_bits(got, expected)
+    assert [a.tobytes() for a in (dy, y)] == before
+
+
 def test_empty_batch(dtype, rng):
     x, w, b, dy = _draw((0, 7, 5), rng, dtype)
-    assert dense(x, w, b).shape == (0, 5)
+    assert dense(x, w, b).shape == dense(x, w, b, relu=True).shape == (0, 5)
+    assert dense_backward(dy, x, w, relu_output=dy)[0].shape == (0, 7)
     dx, dw, db = dense_backward(dy, x, w)
     assert dx.shape == (0, 7)
     assert_equal(dw, np.zeros((5, 7)))

@@ -79,6 +79,10 @@ SHAPE_ERRORS = [
     (lambda: dense(ROWS, MATRIX, B[:3]), "dense: expected b of shape (4,), got (3,)"),
     (lambda: dense_backward(ROWS, ROWS, MATRIX), "dense_backward: expected dy of shape (2, 4), got (2, 3)"),
     (lambda: dense_backward(Z[:2], ROWS, MATRIX, dw=Z), "dense_backward: expected dw of shape (4, 3), got (3, 4)"),
+    (
+        lambda: dense_backward(Z[:2], ROWS, MATRIX, relu_output=Z),
+        "dense_backward: expected relu_output of shape (2, 4)",
+    ),
     (lambda: flatten(ROWS), "flatten: expected x of shape (n, c, h, w), got (2, 3)"),
     (lambda: unflatten(ROWS, (2, 3, 2, 2)), "unflatten: expected dy of shape (2, 12), got (2, 3)"),
     (lambda: unflatten(ROWS, (2, 3)), "unflatten: expected shape", "(n, c, h, w)", "got (2, 3)"),
@@ -119,6 +123,10 @@ DTYPE_ERRORS = [
     (lambda: dense(ROWS.astype(np.int64), MATRIX), "dense: expected x of dtype float32 or float64, got int64"),
     (lambda: dense(ROWS, np.float64(MATRIX)), "dense: expected w of dtype float32", "got float64"),
     (lambda: dense_backward(Z[:2], ROWS, MATRIX, dw=1), "dense_backward: expected dw", "got"),
+    (
+        lambda: dense_backward(Z[:2], ROWS, MATRIX, relu_output=np.float64(Z[:2])),
+        "expected relu_output of dtype float32",
+    ),
     (lambda: relu(np.arange(3)), "relu: expected x of dtype float32 or float64, got int64"),
     (lambda: relu_backward(np.float64(ROWS), ROWS), "relu_backward: expected dy of dtype float32", "got float64"),
     (lambda: softmax(Z.astype(np.int64)), "softmax: expected logits of dtype float32 or float64, got int64"),

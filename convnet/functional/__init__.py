@@ -6,7 +6,7 @@ same bits for any number of threads.
 """
 
 from convnet.functional._activation import relu, relu_backward
-from convnet.functional._conv import conv2d, conv2d_backward
+from convnet.functional._conv import conv2d, conv2d_backward, conv2d_relu, conv2d_relu_backward
 from convnet.functional._dense import dense, dense_backward, flatten, unflatten
 from convnet.functional._loss import softmax, softmax_cross_entropy
 from convnet.functional._pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
@@ -19,6 +19,8 @@ __all__ = [
     "avg_pool2d_backward",
     "conv2d",
     "conv2d_backward",
+    "conv2d_relu",
+    "conv2d_relu_backward",
     "cpu_features",
     "dense",
     "dense_backward",

@@ -1,9 +1,12 @@
 """Two-dimensional convolution and its gradients."""
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
-from convnet.errors import ShapeError
+import numpy as np
+from numpy.typing import NDArray
+
+from convnet.errors import DTypeError, SettingError, ShapeError
 from convnet.functional._arrays import (
     FloatArray,
     contiguous,
@@ -17,6 +20,7 @@ from convnet.functional._arrays import (
     to_nhwc,
 )
 from convnet.kernels import conv as kernels
+from convnet.kernels.conv_weights import conv2d_weight_gradient
 from convnet.settings import integer
 from convnet.shapes import IntPair, Padding, conv2d_output_size, conv2d_padding, pair
 
@@ -63,6 +67,14 @@ def _weights(x: FloatArray, w: object, groups: int, who: str) -> FloatArray:
     if weights.shape[0] % groups:
         raise ShapeError(f"{who}: expected out to be a multiple of groups={groups}, got w of shape {weights.shape}")
     return contiguous(weights)
+
+
+def _bias(x: FloatArray, w: FloatArray, b: object, who: str) -> FloatArray | None:
+    if b is None:
+        return None
+    bias = contiguous(same_dtype(x, b, who, "b"))
+    expect_shape(bias, w.shape[:1], who, "b")
+    return bias
 
 
 def conv2d(
@@ -121,13 +133,10 @@ def conv2d(
     """
     x = feature_maps(x, "conv2d")
     w = _weights(x, w, groups, "conv2d")
-    out = w.shape[0]
-    if b is not None:
-        b = contiguous(same_dtype(x, b, "conv2d", "b"))
-        expect_shape(b, (out,), "conv2d", "b")
+    b = _bias(x, w, b, "conv2d")
     size, window = geometry(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    y = empty((x.shape[0], *size, out), x.dtype)
-    kernels.conv2d_forward(to_nhwc(x), w, b, y, *window, groups)
+    y = empty((x.shape[0], *size, w.shape[0]), x.dtype)
+    kernels.conv2d_forward(to_nhwc(x), w, b, y, None, *window, groups, False, 1, 1)
     return to_nchw(y)
 
 
@@ -176,22 +185,194 @@ def conv2d_backward(
     Each gradient costs as much as the forward pass. The sums over images are cut by shape alone and meet in a fixed
     tree: the same bits for any number of threads.
     """
-    who = "conv2d_backward"
-    x = feature_maps(x, who)
-    w = _weights(x, w, groups, who)
-    dy = same_dtype(x, feature_maps(dy, who, "dy"), who, "dy")
-    size, window = geometry(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    expect_shape(dy, (x.shape[0], w.shape[0], *size), who, "dy")
+    given = _Given(dy, x, w, stride, padding, dilation, groups, None, "conv2d_backward")
+    return _gradients(given, None, None, dx, dw, db)
+
+
+class _Given(NamedTuple):
+    """What both backward functions are given."""
+
+    dy: FloatArray
+    x: FloatArray
+    w: FloatArray
+    stride: IntPair
+    padding: Padding
+    dilation: IntPair
+    groups: int
+    pool: IntPair | None
+    who: str
+
+
+def _gradients(
+    given: _Given,
+    relu_output: FloatArray | None,
+    codes: NDArray[np.uint8] | None,
+    dx: bool,
+    dw: bool | FloatArray,
+    db: bool | FloatArray,
+) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None]:
+    who, groups = given.who, given.groups
+    x = feature_maps(given.x, who)
+    w = _weights(x, given.w, groups, who)
+    dy = same_dtype(x, feature_maps(given.dy, who, "dy"), who, "dy")
+    size, window = geometry(x.shape[2:], w.shape[2:], given.stride, given.padding, given.dilation)
+    pool = _windows(given.pool, size, who)
+    expect_shape(dy, (x.shape[0], w.shape[0], size[0] // pool[0], size[1] // pool[1]), who, "dy")
     dw_out = gradient_target(dw, w.shape, x.dtype, who, "dw")
     db_out = gradient_target(db, w.shape[:1], x.dtype, who, "db")
-    dy_nhwc = to_nhwc(dy)
     kh, kw = w.shape[2:]
+    upstream = to_nhwc(dy), relu_output, codes
     dx_out = None
     if dx:
         n, c, height, width = x.shape
         dx_out = empty((n, height, width, c), x.dtype)
-        kernels.conv2d_data_gradient(dy_nhwc, w, dx_out, *window, groups)
+        kernels.conv2d_data_gradient(*upstream, w, dx_out, *window, groups, *pool)
         dx_out = to_nchw(dx_out)
     if dw_out is not None or db_out is not None:
-        kernels.conv2d_weight_gradient(dy_nhwc, to_nhwc(x), dw_out, db_out, kh, kw, *window, groups)
+        conv2d_weight_gradient(*upstream, to_nhwc(x), dw_out, db_out, kh, kw, *window, groups, *pool)
     return dx_out, dw_out, db_out
+
+
+def _windows(pool: IntPair | None, size: tuple[int, int], who: str) -> tuple[int, int]:
+    """Check the size of a fused max pool's windows against the map they lie on."""
+    if pool is None:
+        return 1, 1
+    windows = pair(pool, f"{who} pool")
+    if windows[0] > size[0] or windows[1] > size[1]:
+        raise ShapeError(f"{who}: expected pool of at most {size}, the size of the convolution's output, got {windows}")
+    if not 1 < windows[0] * windows[1] <= 255:
+        raise SettingError(f"{who}: expected pool windows of 2 to 255 elements, got {windows}")
+    return windows
+
+
+@overload
+def conv2d_relu(
+    x: FloatArray,
+    w: FloatArray,
+    b: FloatArray | None = None,
+    *,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    groups: int = 1,
+    pool: IntPair | None = None,
+    return_codes: Literal[False] = False,
+) -> FloatArray: ...
+@overload
+def conv2d_relu(
+    x: FloatArray,
+    w: FloatArray,
+    b: FloatArray | None = None,
+    *,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    groups: int = 1,
+    pool: IntPair,
+    return_codes: Literal[True],
+) -> tuple[FloatArray, NDArray[np.uint8]]: ...
+def conv2d_relu(
+    x: FloatArray,
+    w: FloatArray,
+    b: FloatArray | None = None,
+    *,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    groups: int = 1,
+    pool: IntPair | None = None,
+    return_codes: bool = False,
+) -> FloatArray | tuple[FloatArray, NDArray[np.uint8]]:
+    """Convolve, rectify and, with ``pool``, take the maxima of windows side by side: one pass over memory.
+
+    The same numbers as ``max_pool2d(relu(conv2d(x, w, b)), pool)``, of which neither the convolution's nor the ReLU's
+    map is ever written.
+
+    Parameters
+    ----------
+    x, w, b, stride, padding, dilation, groups
+        As for `conv2d`.
+    pool : int or pair of int, optional
+        Size, and stride, of the windows: 2 to 255 elements.
+    return_codes : bool
+        Also return what `conv2d_relu_backward` needs; only with ``pool``.
+
+    Returns
+    -------
+    y : array of shape (n, out, oh // pool, ow // pool)
+        Channels-last in memory.
+    codes : array of the shape of y, uint8
+        Position of each maximum in its window, counted row by row; 255 where y is 0.
+
+    Raises
+    ------
+    ShapeError, DTypeError, SettingError
+
+    Notes
+    -----
+    Costs what `conv2d` does. For a pooled output, 5 bytes are kept for the backward pass instead of 4 * 4 + 4 * 4 + 5.
+
+    Examples
+    --------
+    >>> x = np.array([[1.0, -2], [3, -4]]).reshape(1, 1, 2, 2)
+    >>> y, codes = conv2d_relu(x, np.ones((1, 1, 1, 1)), pool=2, return_codes=True)
+    >>> y.item(), codes.item()
+    (3.0, 2)
+    """
+    who = "conv2d_relu"
+    x = feature_maps(x, who)
+    w = _weights(x, w, groups, who)
+    b = _bias(x, w, b, who)
+    size, window = geometry(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    windows = _windows(pool, size, who)
+    y = empty((x.shape[0], size[0] // windows[0], size[1] // windows[1], w.shape[0]), x.dtype)
+    codes = empty(y.shape, np.dtype(np.uint8)) if return_codes and pool is not None else None
+    kernels.conv2d_forward(to_nhwc(x), w, b, y, codes, *window, groups, True, *windows)
+    return to_nchw(y) if codes is None else (to_nchw(y), to_nchw(codes))
+
+
+def conv2d_relu_backward(
+    dy: FloatArray,
+    saved: NDArray[Any],
+    x: FloatArray,
+    w: FloatArray,
+    *,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    groups: int = 1,
+    pool: IntPair | None = None,
+    dx: bool = True,
+    dw: bool | FloatArray = True,
+    db: bool | FloatArray = True,
+) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None]:
+    """Gradients of `conv2d_relu` with respect to x, w and b.
+
+    Parameters
+    ----------
+    dy : array of shape (n, out, oh // pool, ow // pool)
+        Gradient with respect to the output.
+    saved : array of the shape of dy
+        The codes with ``pool``, without it the output y.
+    x, w, stride, padding, dilation, groups, pool
+        As given to `conv2d_relu`.
+    dx, dw, db
+        As for `conv2d_backward`.
+
+    Returns
+    -------
+    dx, dw, db
+        As `conv2d_backward`.
+
+    Raises
+    ------
+    ShapeError, DTypeError, SettingError
+    """
+    given = _Given(dy, x, w, stride, padding, dilation, groups, pool, "conv2d_relu_backward")
+    if saved.shape != dy.shape:
+        raise ShapeError(f"{given.who}: expected saved of shape {dy.shape}, like dy, got {saved.shape}")
+    if pool is None:
+        return _gradients(given, to_nhwc(same_dtype(dy, saved, given.who, "saved")), None, dx, dw, db)
+    if saved.dtype != np.uint8:
+        raise DTypeError(f"{given.who}: expected saved to be codes of dtype uint8, got {saved.dtype}")
+    return _gradients(given, None, np.ascontiguousarray(saved.transpose(0, 2, 3, 1)), dx, dw, db)

@@ -16,7 +16,7 @@ from convnet.functional._arrays import (
     to_nchw,
 )
 from convnet.kernels import dense as kernels
-from convnet.kernels.elementwise import transpose
+from convnet.kernels.elementwise import relu_gradient, transpose
 
 
 def _matrices(x: object, w: object, who: str) -> tuple[FloatArray, FloatArray]:
@@ -29,7 +29,7 @@ def _matrices(x: object, w: object, who: str) -> tuple[FloatArray, FloatArray]:
     return contiguous(x), contiguous(w)
 
 
-def dense(x: FloatArray, w: FloatArray, b: FloatArray | None = None) -> FloatArray:
+def dense(x: FloatArray, w: FloatArray, b: FloatArray | None = None, *, relu: bool = False) -> FloatArray:
     """Multiply vectors with a matrix: ``y[n, o] = b[o] + sum over k of x[n, k] * w[o, k]``.
 
     Parameters
@@ -37,6 +37,8 @@ def dense(x: FloatArray, w: FloatArray, b: FloatArray | None = None) -> FloatArr
     x : array of shape (n, in), float32 or float64
     w : array of shape (out, in)
     b : array of shape (out,), optional
+    relu : bool
+        Whether to return ``max(y, 0)``, the very numbers of `relu` after `dense`, without a second pass over y.
 
     Returns
     -------
@@ -56,8 +58,17 @@ def dense(x: FloatArray, w: FloatArray, b: FloatArray | None = None) -> FloatArr
         b = contiguous(same_dtype(x, b, "dense", "b"))
         expect_shape(b, (w.shape[0],), "dense", "b")
     y = empty((x.shape[0], w.shape[0]), x.dtype)
-    kernels.dense_forward(x, w, b, y)
+    kernels.dense_forward(x, w, b, y, relu)
     return y
+
+
+def _rectified(dy: FloatArray, y: FloatArray, who: str) -> FloatArray:
+    """Return dy where y > 0 (or NaN), else 0."""
+    y = contiguous(same_dtype(dy, y, who, "relu_output"))
+    expect_shape(y, dy.shape, who, "relu_output")
+    masked = empty(dy.shape, dy.dtype)
+    relu_gradient(dy.reshape(-1), y.reshape(-1), masked.reshape(-1))
+    return masked
 
 
 def dense_backward(
@@ -65,6 +76,7 @@ def dense_backward(
     x: FloatArray,
     w: FloatArray,
     *,
+    relu_output: FloatArray | None = None,
     dx: bool = True,
     dw: bool | FloatArray = True,
     db: bool | FloatArray = True,
@@ -76,6 +88,8 @@ def dense_backward(
     dy : array of shape (n, out)
     x, w
         As given to `dense`.
+    relu_output : array of shape (n, out), optional
+        What `dense` returned with ``relu=True``: dy then counts only where that is above 0 (or NaN).
     dx : bool
         Whether to compute the gradient with respect to x.
     dw, db : bool or array
@@ -95,6 +109,8 @@ def dense_backward(
     x, w = _matrices(x, w, who)
     dy = contiguous(same_dtype(x, dy, who, "dy"))
     expect_shape(dy, (x.shape[0], w.shape[0]), who, "dy")
+    if relu_output is not None:
+        dy = _rectified(dy, relu_output, who)
     dw_out = gradient_target(dw, w.shape, x.dtype, who, "dw")
     db_out = gradient_target(db, w.shape[:1], x.dtype, who, "db")
     dx_out = None

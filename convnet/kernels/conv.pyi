@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 def conv2d_forward(
@@ -7,6 +8,7 @@ def conv2d_forward(
     w_oihw: NDArray[Any],
     b: NDArray[Any] | None,
     y_nhwc: NDArray[Any],
+    codes: NDArray[np.uint8] | None,
     stride_y: int,
     stride_x: int,
     top: int,
@@ -14,9 +16,14 @@ def conv2d_forward(
     dilation_y: int,
     dilation_x: int,
     groups: int,
+    relu: bool,
+    pool_y: int,
+    pool_x: int,
 ) -> None: ...
 def conv2d_data_gradient(
     dy_nhwc: NDArray[Any],
+    relu_output: NDArray[Any] | None,
+    codes: NDArray[np.uint8] | None,
     w_oihw: NDArray[Any],
     dx_nhwc: NDArray[Any],
     stride_y: int,
@@ -26,19 +33,6 @@ def conv2d_data_gradient(
     dilation_y: int,
     dilation_x: int,
     groups: int,
-) -> None: ...
-def conv2d_weight_gradient(
-    dy_nhwc: NDArray[Any],
-    x_nhwc: NDArray[Any],
-    dw_oihw: NDArray[Any] | None,
-    db: NDArray[Any] | None,
-    kh: int,
-    kw: int,
-    stride_y: int,
-    stride_x: int,
-    top: int,
-    left: int,
-    dilation_y: int,
-    dilation_x: int,
-    groups: int,
+    pool_y: int,
+    pool_x: int,
 ) -> None: ...

@@ -64,6 +64,11 @@ cdef extern from "kernels.h" nogil:
         void (*relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n) noexcept nogil
         void (*max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run) noexcept nogil
         void (*max_pool_gradient)(void *dx, const void *dy, const void *codes, const cn_pool_run *run) noexcept nogil
+        void (*relu_max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run) noexcept nogil
+        void (*unpool)(
+            void *dx, const void *dy, const void *codes, ptrdiff_t first, ptrdiff_t pixels, ptrdiff_t channels,
+            ptrdiff_t dx_step, ptrdiff_t window, ptrdiff_t tap
+        ) noexcept nogil
         void (*average_pool)(void *y, const void *x, const cn_pool_run *run) noexcept nogil
         void (*average_pool_gradient)(void *dx, const void *dy, const cn_pool_run *run) noexcept nogil
         double (*softmax)(

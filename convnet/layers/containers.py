@@ -66,7 +66,8 @@ class Sequential(Layer):
             if ctx is not None:
                 child = ctx.child(name)
                 child.wants_dx = wants_dx
-                wants_dx = wants_dx or bool(layer.parameters())
+                if not wants_dx:
+                    wants_dx = bool(layer.parameters())
             try:
                 x = layer.forward(x, child)
             except (ShapeError, DTypeError) as error:

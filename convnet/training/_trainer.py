@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from convnet.context import Context
 from convnet.errors import DivergedError
+from convnet.inference import fuse
 from convnet.layers import Layer
 from convnet.losses import Loss
 from convnet.optim import Optimizer
@@ -41,7 +42,7 @@ class Trainer:
     Parameters
     ----------
     model : Layer
-        Its parameters are looked up once, here.
+        Its layers and parameters are looked up once, here, and fused as by `convnet.fuse`.
     loss : Loss
     optimizer : Optimizer
 
@@ -74,6 +75,7 @@ class Trainer:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.history = History()
         self._parameters = model.parameters()
+        self._fused = fuse(model)
         self._dtype = self._parameters[0].dtype if self._parameters else np.dtype(np.float32)
 
     def step(self, x: ArrayLike, y: ArrayLike) -> float:
@@ -238,16 +240,16 @@ class Trainer:
         size = integer(batch_size, "Trainer.predict batch_size")
         images = checked_images("Trainer.predict", x, self.model, self._dtype)
         starts = range(0, max(len(images), 1), size)
-        return np.concatenate([self.model(as_floats(images[i : i + size], self._dtype)) for i in starts])
+        return np.concatenate([self._fused(as_floats(images[i : i + size], self._dtype)) for i in starts])
 
     def _step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
         """One step; returns the loss and the outputs from before the update."""
         ctx, loss_ctx = Context(wants_dx=False), Context()
-        outputs = self.model.forward(x, ctx)
+        outputs = self._fused.forward(x, ctx)
         loss = self.loss.forward(outputs, y, loss_ctx)
         if not math.isfinite(loss):
             raise DivergedError(f"Trainer.step: expected a finite loss, got {loss}; try a lower learning rate")
-        self.model.backward(self.loss.backward(loss_ctx), ctx)
+        self._fused.backward(self.loss.backward(loss_ctx), ctx)
         self.optimizer.step(self._parameters)
         return loss, outputs
 
@@ -289,7 +291,7 @@ class Trainer:
     def _measure(self, batches: Batches) -> Meter:
         meter = Meter(_are_classes(batches.y))
         for x, y in batches:
-            outputs = self.model(x)
+            outputs = self._fused(x)
             meter.add(self.loss.forward(outputs, y), outputs, y)
         return meter
 

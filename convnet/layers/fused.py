@@ -1,0 +1,155 @@
+"""Layers that do the work of two or three in one pass over memory; `convnet.fuse` puts them in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from convnet.context import Context
+from convnet.errors import SettingError
+from convnet.functional import conv2d_relu, conv2d_relu_backward, dense, dense_backward
+from convnet.layers._checks import check_features, check_images
+from convnet.layers._layer import Layer, Shape
+from convnet.layers.conv import Conv2d
+from convnet.layers.dense import Dense
+from convnet.layers.pool import MaxPool2d
+
+__all__ = ["ConvReLU", "DenseReLU", "lies_side_by_side"]
+
+
+def lies_side_by_side(pool: MaxPool2d) -> bool:
+    """Whether the windows neither overlap nor leave gaps, and are small enough for codes of one byte."""
+    small = 1 < pool.kernel_size[0] * pool.kernel_size[1] <= 255
+    plain = pool.padding == (0, 0) and pool.dilation == (1, 1) and not pool.ceil_mode
+    return small and plain and pool.stride == pool.kernel_size
+
+
+class ConvReLU(Layer):
+    """``conv``, ReLU and, if given, ``pool``: the same numbers, without the maps in between.
+
+    Parameters
+    ----------
+    conv : Conv2d
+        Its parameters are shared, not copied.
+    pool : MaxPool2d, optional
+        Windows side by side: stride equal to the kernel size, no padding, dilation or ceil mode.
+
+    Raises
+    ------
+    SettingError
+        If the windows of ``pool`` do not lie side by side.
+
+    Notes
+    -----
+    Saved for backward: ``x`` and, with ``pool``, one byte an output, else the output. Same cost as ``conv``, less the
+    traffic of two maps.
+
+    Examples
+    --------
+    >>> layer = ConvReLU(Conv2d(1, 8, 3, padding=1, rng=0), MaxPool2d(2))
+    >>> layer.output_shape((1, 28, 28))
+    (8, 14, 14)
+    >>> layer
+    ConvReLU(
+      (conv): Conv2d(1, 8, kernel_size=3, padding=1)
+      (pool): MaxPool2d(kernel_size=2)
+    )
+    """
+
+    def __init__(self, conv: Conv2d, pool: MaxPool2d | None = None) -> None:
+        if pool is not None and not lies_side_by_side(pool):
+            raise SettingError(f"ConvReLU pool: expected windows that lie side by side, got {pool!r}")
+        self.conv, self.pool = conv, pool
+        self._windows = None if pool is None else pool.kernel_size
+
+    def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
+        """Convolve ``x`` (n, c, h, w), rectify and pool; returns (n, out_channels, oh, ow), in memory channels-last."""
+        conv = self.conv
+        x = check_images(x, "Conv2d", conv.in_channels, conv.weight.dtype)
+        w, b = conv.weight.value, None if conv.bias is None else conv.bias.value
+        if ctx is None:
+            return conv2d_relu(x, w, b, pool=self._windows, **conv._geometry)
+        ctx.x = x
+        if self._windows is None:
+            ctx.saved = conv2d_relu(x, w, b, **conv._geometry)
+            return ctx.saved
+        y, ctx.saved = conv2d_relu(x, w, b, pool=self._windows, return_codes=True, **conv._geometry)
+        return y
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Add into the gradients of ``conv``; return dx (n, c, h, w), or None if nobody wants it."""
+        w, b = self.conv.weight, self.conv.bias
+        dx, _, _ = conv2d_relu_backward(
+            dy,
+            ctx.saved,
+            ctx.x,
+            w.value,
+            pool=self._windows,
+            dx=ctx.wants_dx,
+            dw=w.grad,
+            db=False if b is None else b.grad,
+            **self.conv._geometry,
+        )
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """That of ``pool`` after ``conv``."""
+        shape = self.conv.output_shape(input_shape)
+        return shape if self.pool is None else self.pool.output_shape(shape)
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """Those of ``conv``."""
+        return self.conv.multiply_adds(input_shape)
+
+    def named_children(self) -> Iterator[tuple[str, Layer]]:
+        """Yield ``conv`` and, if there is one, ``pool``."""
+        yield "conv", self.conv
+        if self.pool is not None:
+            yield "pool", self.pool
+
+
+class DenseReLU(Layer):
+    """``dense`` and ReLU: the same numbers, in one pass.
+
+    Parameters
+    ----------
+    dense : Dense
+        Its parameters are shared, not copied.
+
+    Notes
+    -----
+    Saved for backward: ``x`` and the output.
+
+    Examples
+    --------
+    >>> DenseReLU(Dense(4, 2, rng=0))(np.ones((1, 4), np.float32)).shape
+    (1, 2)
+    """
+
+    def __init__(self, dense: Dense) -> None:
+        self.dense = dense
+
+    def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
+        """Map ``x`` (n, in_features) to (n, out_features), rectified."""
+        layer = self.dense
+        x = check_features(x, "Dense", layer.in_features, layer.weight.dtype)
+        y = dense(x, layer.weight.value, None if layer.bias is None else layer.bias.value, relu=True)
+        if ctx is not None:
+            ctx.x, ctx.y = x, y
+        return y
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Add into the gradients of ``dense``; return dx (n, in_features), or None if nobody wants it."""
+        w, b = self.dense.weight, self.dense.bias
+        db = False if b is None else b.grad
+        dx, _, _ = dense_backward(dy, ctx.x, w.value, relu_output=ctx.y, dx=ctx.wants_dx, dw=w.grad, db=db)
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(in_features,) -> (out_features,)."""
+        return self.dense.output_shape(input_shape)
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """Those of ``dense``."""
+        return self.dense.multiply_adds(input_shape)
