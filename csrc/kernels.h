@@ -58,8 +58,8 @@ typedef struct {
        read to the end of a whole vector behind each pixel's channels. */
     void (*relu_max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run);
     /* One row of what relu_max_pool's windows (side by side, `window` pixels wide, whose taps in this row have the
-       codes from `tap` on) pass back: pixels [first, first + pixels), `dx_step` elements apart. Where that leaves room
-       behind the channels, whole vectors are written. */
+       codes from `tap` on, of at most 255) pass back: pixels [first, first + pixels), `dx_step` elements apart. Where
+       that leaves room behind the channels, whole vectors are written, with zeros there. */
     void (*unpool)(void *dx, const void *dy, const void *codes, ptrdiff_t first, ptrdiff_t pixels, ptrdiff_t channels,
                    ptrdiff_t dx_step, ptrdiff_t window, ptrdiff_t tap);
     void (*average_pool)(void *y, const void *x, const cn_pool_run *run);

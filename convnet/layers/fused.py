@@ -72,8 +72,8 @@ class ConvReLU(Layer):
             return conv2d_relu(x, w, b, pool=self._windows, **conv._geometry)
         ctx.x = x
         if self._windows is None:
-            ctx.saved = conv2d_relu(x, w, b, **conv._geometry)
-            return ctx.saved
+            y = ctx.saved = conv2d_relu(x, w, b, **conv._geometry)
+            return y
         y, ctx.saved = conv2d_relu(x, w, b, pool=self._windows, return_codes=True, **conv._geometry)
         return y
 
