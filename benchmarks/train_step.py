@@ -60,12 +60,20 @@ def check(ours: convnet.Sequential, theirs: torch.nn.Module, steps: Sequence[Ste
 
 
 def alternate(sides: dict[str, Step], seconds: float) -> dict[str, float]:
-    """Time the sides in turn for about `seconds` a side; return each one's median in milliseconds."""
+    """Time the sides in turn for about `seconds` a side; return each one's median in milliseconds.
+
+    Training runs step after step, so a turn is many steps. Before it the side before gets time to put its threads to
+    sleep (OpenMP's spin for milliseconds, on the core that the next side wants), and the first steps, in which one's own
+    threads wake up and the caches fill, are not timed.
+    """
     times: dict[str, list[float]] = {name: [] for name in sides}
     end = time.perf_counter() + seconds * len(sides)
     while time.perf_counter() < end:
         for name, step in sides.items():
-            for _ in range(3):  # the first after a change of side finds cold caches and parked threads
+            time.sleep(0.05)
+            for _ in range(10):
+                step()
+            for _ in range(40):
                 start = time.perf_counter()
                 step()
                 times[name].append(time.perf_counter() - start)

@@ -17,9 +17,13 @@
 /* Kernels keep their scratch memory in blocks of the cache, not on the stack. */
 #define STACK_BYTES (1u << 20)
 
-/* Calling helpers costs the caller 0.4 to 0.8 us, whether they spin or sleep (2-core Xeon). Below 1e5 operations,
-   1.7 us at 60 GFLOP/s, two threads do not win that back. */
-#define SMALL_WORK 1e5
+/* Below this many operations a call stays on its thread. Calling helpers costs the caller less than 1 us, but they come
+   late, and the other core must first fetch what this one has just written: at 1e5 (1 us) two threads made the small
+   layers of LeNet two to three times slower, at 1e6 (8 us at 120 GFLOP/s) both are even (2-core Xeon). */
+#define SMALL_WORK 1e6
+
+/* Shares of the tasks: at most one a thread. */
+#define MOST_SHARES 64
 
 /* Longer than Python takes from one kernel to the next: a spinning worker comes 0.3 us after the call, a sleeping one
    20 to 30 us. Short enough not to matter to other processes that want the CPU. */
@@ -38,12 +42,16 @@ typedef struct {
     /* the call: written by the owner while no seat is open or taken */
     cn_task task;
     void *job;
-    ptrdiff_t tasks;
     cn_fp_mode mode;
 
     /* what all threads hammer on, each on a cache line of its own */
     char line0[64];
-    counter next; /* the first task not handed out */
+    struct {
+        counter next;     /* the first task not handed out */
+        ptrdiff_t end;    /* of the share */
+        char padding[48]; /* to a cache line */
+    } shares[MOST_SHARES];
+    ptrdiff_t share_count;
     char line1[64];
     counter seats; /* helpers still wanted; a helper's number is the value it found here */
     char line2[64];
@@ -100,8 +108,24 @@ static int spin(int (*ready)(void)) {
     return ready();
 }
 
+/* A thread begins with a share of its own and then helps with the others'. Kernels number their tasks by image, so a
+   thread mostly meets the images again that it has in its cache from the kernel before. */
 static void run_tasks(int worker) {
-    for (ptrdiff_t i; (i = counter_add(&pool.next, 1)) < pool.tasks;) pool.task(pool.job, i, worker);
+    const ptrdiff_t count = pool.share_count;
+    for (ptrdiff_t turn = 0; turn < count; turn++) {
+        const ptrdiff_t share = (worker + turn) % count, end = pool.shares[share].end;
+        if (counter_load(&pool.shares[share].next) >= end) continue;
+        for (ptrdiff_t i; (i = counter_add(&pool.shares[share].next, 1)) < end;) pool.task(pool.job, i, worker);
+    }
+}
+
+static void share_out(ptrdiff_t tasks, ptrdiff_t threads) {
+    const ptrdiff_t count = threads < MOST_SHARES ? threads : MOST_SHARES;
+    pool.share_count = count;
+    for (ptrdiff_t share = 0; share < count; share++) {
+        counter_exchange(&pool.shares[share].next, tasks / count * share + tasks % count * share / count);
+        pool.shares[share].end = tasks / count * (share + 1) + tasks % count * (share + 1) / count;
+    }
 }
 
 /* ---- a worker ------------------------------------------------------------------------------------------------- */
@@ -183,9 +207,8 @@ static void wait_for_helpers(void) {
 static void run_with_helpers(cn_task task, void *job, ptrdiff_t tasks, cn_fp_mode mode, ptrdiff_t helpers) {
     pool.task = task;
     pool.job = job;
-    pool.tasks = tasks;
     pool.mode = mode;
-    counter_exchange(&pool.next, 0);
+    share_out(tasks, helpers + 1);
     counter_exchange(&pool.finished, 0);
     start_workers(helpers);
     open_seats(helpers);

@@ -7,6 +7,7 @@ import pytest
 
 from convnet.errors import ConvnetError, DataError, DTypeError, SettingError, ShapeError
 from convnet.functional import (
+    Updates,
     adam_update,
     avg_pool2d,
     avg_pool2d_backward,
@@ -36,10 +37,17 @@ def _vector(dtype=np.float32):
     return np.ones(5, dtype)
 
 
+ADAM = {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0}
+
+
 def _adam(**changes):
     arrays = {name: _vector() for name in ("value", "grad", "mean", "variance")}
-    settings = {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0, "step": 1}
-    adam_update(**(arrays | settings | changes))
+    adam_update(**(arrays | ADAM | {"step": 1} | changes))
+
+
+def _updates(arrays):
+    """Of one parameter: value, grad and no velocity, or mean and variance."""
+    return Updates([(_vector(), _vector(), None) if arrays == 3 else tuple(_vector() for _ in range(arrays))])
 
 
 def _read_only(a):
@@ -156,6 +164,9 @@ SETTING_ERRORS = [
     (lambda: avg_pool2d(X, 2, padding=2), "padding: expected at most half the window", "got (2, 2)"),
     (lambda: sgd_update(_vector(), _vector(), None, lr=0.1, momentum=0.9), "sgd_update: expected", "velocity", "got"),
     (lambda: _adam(step=0), "adam_update step: expected", "step", "got 0"),
+    (lambda: _updates(3).sgd(lr=0.1, momentum=0.9), "Updates: expected momentum=0 without a velocity, got 0.9"),
+    (lambda: _updates(3).adam(**ADAM, steps=[1]), "Updates: expected mean and variance for each", "got fewer"),
+    (lambda: _updates(4).adam(**ADAM, steps=[1, 1]), "Updates: expected 1 steps, got 2"),
     (lambda: set_num_threads(0), "set_num_threads: expected 1 to", "got 0"),
     (lambda: set_num_threads(1.5), "set_num_threads: expected an integer, got 1.5"),
 ]

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from convnet.errors import SettingError
+from convnet.errors import SettingError, ShapeError
 from convnet.optim import SGD, Adam, OneCycle
 from convnet.parameter import Parameter
 
@@ -98,6 +98,56 @@ def test_each_parameter_has_its_own_averages(build, scalar, settings, rng):
         optimizer.step(iter(pair))
     np.testing.assert_array_equal(pair[0].value, run(build(**settings), a, gradients[:, 0]).value)
     np.testing.assert_array_equal(pair[1].value, run(build(**settings), b, gradients[:, 1]).value)
+
+
+@every_optimizer
+def test_arrays_put_in_place_of_others_are_seen(build, scalar, settings, rng):
+    """What an optimizer remembers of its parameters' arrays is made again when these are others."""
+    start, gradients = rng.standard_normal(5), rng.standard_normal((STEPS, 5))
+    optimizer, parameter = build(**settings), Parameter(start.copy())
+    for number, gradient in enumerate(gradients):
+        if number % 2:
+            parameter.value = parameter.value.copy()
+        parameter.grad = gradient.copy()
+        optimizer.step([parameter])
+        assert not parameter.grad.any()
+    np.testing.assert_array_equal(parameter.value, run(build(**settings), start, gradients).value)
+
+
+@every_optimizer
+def test_a_parameter_given_twice_is_updated_once(build, scalar, settings):
+    once, twice = Parameter(np.zeros(3), np.ones(3)), Parameter(np.zeros(3), np.ones(3))
+    build(**settings).step([once])
+    build(**settings).step([twice, twice])
+    np.testing.assert_array_equal(once.value, twice.value)
+
+
+@every_optimizer
+def test_types_may_be_mixed_and_arrays_empty(build, scalar, settings, rng):
+    shapes = (3,), (0, 4), (20_000,), (2, 5)
+    values = [rng.standard_normal(s).astype(t) for s, t in zip(shapes, ("f4", "f8", "f8", "f4"), strict=True)]
+    together = [Parameter(value.copy(), np.ones_like(value)) for value in values]
+    build(**settings).step(together)
+    for value, parameter in zip(values, together, strict=True):
+        np.testing.assert_array_equal(parameter.value, run(build(**settings), value, np.ones(1)).value)
+
+
+def test_no_parameters():
+    for build in SGD, Adam:
+        optimizer = build(lr=0.1)
+        optimizer.step([])
+        assert optimizer.steps == 1
+
+
+@pytest.mark.parametrize("build", [SGD, Adam])
+def test_arrays_that_cannot_be_updated_are_refused(build):
+    parameter = Parameter(np.zeros(3, np.float32))
+    parameter.value = np.zeros((2, 3))[:, 0]
+    parameter.grad = np.zeros(2)
+    with pytest.raises(
+        ShapeError, match=rf"{build.__name__}.step: expected value to be a writeable C-contiguous array"
+    ):
+        build(lr=0.1).step([parameter])
 
 
 def test_a_parameter_that_joins_late_starts_its_own_bias_correction():

@@ -26,8 +26,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes < _SMALL:
         return np.empty(shape, dtype)
-    array: NDArray[Any] = np.frombuffer(Buffer(nbytes), dtype).reshape(shape)  # type: ignore[call-overload]
-    return array
+    return np.ndarray(shape, dtype, Buffer(nbytes))  # type: ignore[arg-type]
 
 
 def floats(x: Any, who: str, name: str) -> FloatArray:

@@ -74,10 +74,10 @@ cdef void pack(Product *p, char *panel, Py_ssize_t col, Py_ssize_t cols) noexcep
 
 cdef void rectify(Product *p, cn_product *block) noexcept nogil:
     cdef Py_ssize_t r
-    cdef char *row = <char *> block.c
+    cdef char *row
     for r in range(block.rows):
+        row = <char *> block.c + r * p.cols * p.item
         p.kernels.relu(row, row, block.cols)
-        row += p.cols * p.item
 
 
 cdef void task(void *job, ptrdiff_t index, int worker) noexcept nogil:

@@ -12,26 +12,24 @@ def softmax_cross_entropy(
     gradient: NDArray[Any],
     scale: float,
 ) -> float: ...
-def sgd_update(
-    value: NDArray[Any],
-    grad: NDArray[Any],
-    velocity: NDArray[Any] | None,
-    lr: float,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-) -> None: ...
-def adam_update(
-    value: NDArray[Any],
-    grad: NDArray[Any],
-    mean: NDArray[Any],
-    variance: NDArray[Any],
-    step_size: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    root_correction: float,
-    weight_decay: float,
-    shrink: float,
-) -> None: ...
+
+class Updates:
+    @property
+    def count(self) -> int: ...
+    def __init__(self, room: int) -> None: ...
+    def append(
+        self, value: NDArray[Any], grad: NDArray[Any], first: NDArray[Any] | None, second: NDArray[Any] | None
+    ) -> None: ...
+    def sgd(self, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> None: ...
+    def adam(
+        self,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        weight_decay: float,
+        decoupled: bool,
+        steps: list[int],
+    ) -> None: ...
+
 def transpose(source: NDArray[Any], result: NDArray[Any]) -> None: ...

@@ -2,9 +2,10 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """What visits each element once: ReLU, softmax with cross-entropy, the optimisers' updates, memory layout."""
 
+from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
 
-from convnet.kernels.runtime cimport cn_kernels, kernels_for, parallel_for
+from convnet.kernels.runtime cimport alloc, cn_kernels, kernels_for, parallel_for, release
 
 ctypedef fused real:
     float
@@ -106,62 +107,100 @@ def softmax_cross_entropy(
 # ---- updates -------------------------------------------------------------------------------------------------------
 
 
-cdef struct Update:
+cdef struct Parameter:
     const cn_kernels *kernels
-    Py_ssize_t n, item
+    Py_ssize_t n, item, first_task
     char *value
     char *grad
     char *first      # velocity or mean; velocity may be NULL
     char *second     # variance
-    double lr, momentum, weight_decay, beta1, beta2, eps, root_correction, shrink
+    double step_size, root_correction
+
+
+cdef struct Step:
+    const Parameter *parameters
+    double lr, momentum, weight_decay, beta1, beta2, eps, shrink
     bint nesterov
 
 
 cdef void sgd_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
-    cdef Update *u = <Update *> job
-    cdef Py_ssize_t at = index * BLOCK * u.item
-    cdef char *velocity = NULL if u.first == NULL else u.first + at
-    u.kernels.sgd(u.value + at, u.grad + at, velocity, least(BLOCK, u.n - index * BLOCK),
-                  u.lr, u.momentum, u.nesterov, u.weight_decay)
+    cdef Step *s = <Step *> job
+    cdef const Parameter *p = s.parameters
+    while index >= p[1].first_task:
+        p += 1
+    cdef Py_ssize_t start = (index - p.first_task) * BLOCK, at = start * p.item
+    cdef char *velocity = NULL if p.first == NULL else p.first + at
+    p.kernels.sgd(p.value + at, p.grad + at, velocity, least(BLOCK, p.n - start),
+                  s.lr, s.momentum, s.nesterov, s.weight_decay)
 
 
 cdef void adam_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
-    cdef Update *u = <Update *> job
-    cdef Py_ssize_t at = index * BLOCK * u.item
-    u.kernels.adam(u.value + at, u.grad + at, u.first + at, u.second + at, least(BLOCK, u.n - index * BLOCK), u.lr,
-                   u.beta1, u.beta2, u.eps, u.root_correction, u.weight_decay, u.shrink)
+    cdef Step *s = <Step *> job
+    cdef const Parameter *p = s.parameters
+    while index >= p[1].first_task:
+        p += 1
+    cdef Py_ssize_t start = (index - p.first_task) * BLOCK, at = start * p.item
+    p.kernels.adam(p.value + at, p.grad + at, p.first + at, p.second + at, least(BLOCK, p.n - start), p.step_size,
+                   s.beta1, s.beta2, s.eps, p.root_correction, s.weight_decay, s.shrink)
 
 
-def sgd_update(real[::1] value, real[::1] grad, real[::1] velocity, double lr, double momentum, bint nesterov,
-               double weight_decay):
-    """One step of stochastic gradient descent in place; grad is cleared; velocity may be None."""
-    cdef Update u
-    if value.shape[0] == 0:
-        return
-    u.kernels, u.n, u.item = kernels_for(sizeof(real), False), value.shape[0], sizeof(real)
-    u.value, u.grad = <char *> &value[0], <char *> &grad[0]
-    u.first = NULL if velocity is None else <char *> &velocity[0]
-    u.lr, u.momentum, u.nesterov, u.weight_decay = lr, momentum, nesterov, weight_decay
-    with nogil:
-        parallel_for(sgd_block, &u, blocks(u.n), 6.0 * u.n * u.item)
+cdef class Updates:
+    """The arrays of many parameters, for steps that visit them all in one call."""
 
+    cdef list arrays              # keeps what the pointers point to
+    cdef Parameter *parameters    # and behind the last one the number of tasks
+    cdef readonly Py_ssize_t count
+    cdef Py_ssize_t room
+    cdef double nbytes
 
-def adam_update(real[::1] value, real[::1] grad, real[::1] mean, real[::1] variance, double step_size, double beta1,
-                double beta2, double eps, double root_correction, double weight_decay, double shrink):
-    """One step of Adam in place; grad is cleared.
+    def __cinit__(self, Py_ssize_t room):
+        self.arrays, self.count, self.room, self.nbytes = [], 0, room, 0
+        self.parameters = <Parameter *> alloc((room + 1) * sizeof(Parameter))
+        if self.parameters == NULL:
+            raise MemoryError("Updates: no memory for the table of parameters")
+        self.parameters[0].first_task = 0
 
-    value = shrink * value - step_size * mean / (sqrt(variance) / root_correction + eps)
-    """
-    cdef Update u
-    if value.shape[0] == 0:
-        return
-    u.kernels, u.n, u.item = kernels_for(sizeof(real), False), value.shape[0], sizeof(real)
-    u.value, u.grad = <char *> &value[0], <char *> &grad[0]
-    u.first, u.second = <char *> &mean[0], <char *> &variance[0]
-    u.lr, u.beta1, u.beta2, u.eps, u.root_correction = step_size, beta1, beta2, eps, root_correction
-    u.weight_decay, u.shrink = weight_decay, shrink
-    with nogil:
-        parallel_for(adam_block, &u, blocks(u.n), 8.0 * u.n * u.item)
+    def __dealloc__(self):
+        release(self.parameters)
+
+    def append(self, real[::1] value, real[::1] grad, real[::1] first, real[::1] second):
+        """Add a parameter; first is the velocity or mean, second the variance, both may be None."""
+        cdef Parameter *p = self.parameters + self.count
+        assert self.count < self.room
+        self.arrays.append((value, grad, first, second))
+        p.kernels, p.n, p.item = kernels_for(sizeof(real), False), value.shape[0], sizeof(real)
+        p.value, p.grad = <char *> &value[0], <char *> &grad[0]
+        p.first = NULL if first is None else <char *> &first[0]
+        p.second = NULL if second is None else <char *> &second[0]
+        p[1].first_task = p.first_task + blocks(p.n)
+        self.count += 1
+        self.nbytes += p.n * p.item
+
+    def sgd(self, double lr, double momentum, bint nesterov, double weight_decay):
+        """One step of stochastic gradient descent in place; gradients are cleared."""
+        cdef Step s
+        s.parameters, s.lr, s.momentum, s.nesterov = self.parameters, lr, momentum, nesterov
+        s.weight_decay = weight_decay
+        with nogil:
+            parallel_for(sgd_block, &s, self.parameters[self.count].first_task, 6.0 * self.nbytes)
+
+    def adam(self, double lr, double beta1, double beta2, double eps, double weight_decay, bint decoupled, list steps):
+        """One step of Adam in place; gradients are cleared; steps are counted from 1, for each parameter.
+
+        value = shrink * value - step_size * mean / (sqrt(variance) / root_correction + eps)
+        """
+        cdef Step s
+        cdef Py_ssize_t i
+        cdef double step
+        for i in range(self.count):
+            step = steps[i]
+            self.parameters[i].step_size = lr / (1 - pow(beta1, step))
+            self.parameters[i].root_correction = sqrt(1 - pow(beta2, step))
+        s.parameters, s.beta1, s.beta2, s.eps = self.parameters, beta1, beta2, eps
+        s.weight_decay = 0 if decoupled else weight_decay
+        s.shrink = 1 - lr * weight_decay if decoupled else 1
+        with nogil:
+            parallel_for(adam_block, &s, self.parameters[self.count].first_task, 8.0 * self.nbytes)
 
 
 # ---- memory layout -------------------------------------------------------------------------------------------------

@@ -68,13 +68,15 @@ class ConvReLU(Layer):
         conv = self.conv
         x = check_images(x, "Conv2d", conv.in_channels, conv.weight.dtype)
         w, b = conv.weight.value, None if conv.bias is None else conv.bias.value
+        y: np.ndarray
         if ctx is None:
-            return conv2d_relu(x, w, b, pool=self._windows, **conv._geometry)
-        ctx.x = x
-        if self._windows is None:
+            y = conv2d_relu(x, w, b, pool=self._windows, **conv._geometry)
+        elif self._windows is None:
+            ctx.x = x
             y = ctx.saved = conv2d_relu(x, w, b, **conv._geometry)
-            return y
-        y, ctx.saved = conv2d_relu(x, w, b, pool=self._windows, return_codes=True, **conv._geometry)
+        else:
+            ctx.x = x
+            y, ctx.saved = conv2d_relu(x, w, b, pool=self._windows, return_codes=True, **conv._geometry)
         return y
 
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:

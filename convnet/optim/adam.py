@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convnet.functional import adam_update
+from convnet.functional import Updates
 from convnet.optim._optimizer import Optimizer, Schedule
 from convnet.parameter import Parameter
 from convnet.settings import real
@@ -64,22 +64,18 @@ class Adam(Optimizer):
         self.weight_decay = real(weight_decay, "Adam weight_decay")
         self._moments: dict[Parameter, _Moments] = {}
 
-    def _update(self, parameter: Parameter, lr: float) -> None:
+    def _arrays(self, parameter: Parameter) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         if parameter not in self._moments:
             self._moments[parameter] = _Moments(np.zeros_like(parameter.value), np.zeros_like(parameter.value))
         moments = self._moments[parameter]
-        moments.steps += 1
-        adam_update(
-            parameter.value,
-            parameter.grad,
-            moments.mean,
-            moments.variance,
-            lr=lr,
-            betas=self.betas,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-            step=moments.steps,
-        )
+        return parameter.value, parameter.grad, moments.mean, moments.variance
+
+    def _update(self, parameters: list[Parameter], updates: Updates, lr: float) -> None:
+        moments = [self._moments[parameter] for parameter in parameters]
+        for each in moments:
+            each.steps += 1
+        steps = [each.steps for each in moments]
+        updates.adam(lr=lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, steps=steps)
 
     def __repr__(self) -> str:
         return f"Adam(lr={self.lr}, betas={self.betas}, eps={self.eps:g}, weight_decay={self.weight_decay:g})"

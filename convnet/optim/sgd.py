@@ -3,7 +3,7 @@
 import numpy as np
 
 from convnet.errors import SettingError
-from convnet.functional import sgd_update
+from convnet.functional import Updates
 from convnet.optim._optimizer import Optimizer, Schedule
 from convnet.parameter import Parameter
 from convnet.settings import real
@@ -53,21 +53,13 @@ class SGD(Optimizer):
             raise SettingError("SGD nesterov: expected a momentum above 0, got 0")
         self._velocities: dict[Parameter, np.ndarray] = {}
 
-    def _update(self, parameter: Parameter, lr: float) -> None:
-        sgd_update(
-            parameter.value,
-            parameter.grad,
-            self._velocity(parameter),
-            lr=lr,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            weight_decay=self.weight_decay,
-        )
-
-    def _velocity(self, parameter: Parameter) -> np.ndarray | None:
+    def _arrays(self, parameter: Parameter) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         if self.momentum and parameter not in self._velocities:
             self._velocities[parameter] = np.zeros_like(parameter.value)
-        return self._velocities.get(parameter)
+        return parameter.value, parameter.grad, self._velocities.get(parameter)
+
+    def _update(self, parameters: list[Parameter], updates: Updates, lr: float) -> None:
+        updates.sgd(lr=lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay)
 
     def __repr__(self) -> str:
         settings = f"momentum={self.momentum:g}, nesterov={self.nesterov}, weight_decay={self.weight_decay:g}"
