@@ -63,8 +63,8 @@ def alternate(sides: dict[str, Step], seconds: float) -> dict[str, float]:
     """Time the sides in turn for about `seconds` a side; return each one's median in milliseconds.
 
     Training runs step after step, so a turn is many steps. Before it the side before gets time to put its threads to
-    sleep (OpenMP's spin for milliseconds, on the core that the next side wants), and the first steps, in which one's own
-    threads wake up and the caches fill, are not timed.
+    sleep (OpenMP's spin for milliseconds, on the core that the next side wants), and the first steps, in which one's
+    own threads wake up and the caches fill, are not timed.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
     end = time.perf_counter() + seconds * len(sides)

@@ -206,6 +206,8 @@ def _checked_targets(targets: np.ndarray, logits: np.ndarray, who: str) -> np.nd
 
 
 def _check_labels(labels: np.ndarray, classes: int, who: str) -> None:
+    if labels.size == 0 or labels.astype(np.int64).view(np.uint64).max() < classes:  # one pass; negative ones are huge
+        return
     bad = np.flatnonzero((labels < 0) | (labels >= classes))
     if bad.size:
         raise DataError(f"{who}: expected labels in 0..{classes - 1}, got {labels[bad[0]]} at position {bad[0]}")

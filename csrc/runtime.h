@@ -14,12 +14,12 @@
 typedef void (*cn_task)(void *job, ptrdiff_t index, int worker);
 
 /* Run task(job, i, worker) for every i in [0, tasks), on the caller and the pool; return when all are done.
-   `work` is the whole call's cost in floating-point operations or bytes moved, whichever is larger: small work stays
-   on the caller.
-   Denormals are flushed while tasks run, on every thread; the caller's mode is restored. Tasks are handed out
-   dynamically, so results may depend on `index` but never on `worker`. Callable from any thread, also by several at
-   once, and after a fork: a call that finds the pool in use, by another thread or because it comes from inside
-   a task, runs serially on its own thread. */
+   `work` is the whole call's cost in floating-point operations, a byte moved counting as 8: small work stays on the
+   caller.
+   Denormals are flushed while tasks run, on every thread; the caller's mode is restored. Each thread begins with a
+   share of neighbouring tasks and then helps with the others', so results may depend on `index` but never on `worker`.
+   Callable from any thread, also by several at once, and after a fork: a call that finds the pool in use, by another
+   thread or because it comes from inside a task, runs serially on its own thread. */
 void cn_parallel_for(cn_task task, void *job, ptrdiff_t tasks, double work);
 
 /* The most threads a call uses, the caller included. Scratch memory sized by cn_num_threads() stays large enough for

@@ -18,16 +18,17 @@
 #define STACK_BYTES (1u << 20)
 
 /* Below this many operations a call stays on its thread. Calling helpers costs the caller less than 1 us, but they come
-   late, and the other core must first fetch what this one has just written: at 1e5 (1 us) two threads made the small
-   layers of LeNet two to three times slower, at 1e6 (8 us at 120 GFLOP/s) both are even (2-core Xeon). */
-#define SMALL_WORK 1e6
+   late, and the other core must first fetch what this one has just written: two threads made LeNet's small layers (2e6
+   operations, 15 us) up to three times slower and were even at 4e6 (2-core Xeon). */
+#define SMALL_WORK 4e6
 
 /* Shares of the tasks: at most one a thread. */
 #define MOST_SHARES 64
 
-/* Longer than Python takes from one kernel to the next: a spinning worker comes 0.3 us after the call, a sleeping one
-   20 to 30 us. Short enough not to matter to other processes that want the CPU. */
-#define SPIN_NANOSECONDS 50000
+/* Longer than the stretch of a training step that runs on one thread (LeNet's last layers and loss: 150 us): a spinning
+   worker comes 0.3 us after the call, a sleeping one 20 to 30 us. Between two looks it gives way to whoever wants the
+   CPU. */
+#define SPIN_NANOSECONDS 200000
 
 typedef struct {
     mutex lock;

@@ -51,12 +51,13 @@ def _labels(targets: NDArray[Any], logits: FloatArray, who: str) -> NDArray[np.i
         raise ShapeError(f"{who}: expected targets of shape ({n},) or ({n}, {classes}), got {targets.shape}")
     if targets.dtype.kind not in "iu":
         raise DTypeError(f"{who}: expected targets of an integer dtype for shape ({n},), got {targets.dtype}")
-    wrong = np.flatnonzero((targets < 0) | (targets >= classes))
-    if wrong.size:
+    labels = np.ascontiguousarray(targets, np.int64)
+    if n and labels.view(np.uint64).max() >= classes:  # one pass: as unsigned numbers, negative ones are huge
+        wrong = np.flatnonzero((targets < 0) | (targets >= classes))
         raise DataError(
             f"{who}: expected labels from 0 to {classes - 1}, got {targets[wrong[0]]} at position {wrong[0]}"
         )
-    return np.ascontiguousarray(targets, np.int64)
+    return labels
 
 
 def softmax_cross_entropy(logits: FloatArray, targets: NDArray[Any]) -> tuple[float, FloatArray]:

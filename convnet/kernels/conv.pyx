@@ -171,7 +171,7 @@ cdef bint slide(Slide *s, const char *w, const int32_t *w_offset, Py_ssize_t col
             raise MemoryError("conv2d: no memory for the packed weights of a convolution")
         with nogil:
             fill_out_offsets(s, row_step, pixel_step)
-            parallel_for(pack_vector, &q, p.groups * q.vectors, 8.0 * p.groups * p.cols * p.depth)
+            parallel_for(pack_vector, &q, p.groups * q.vectors, 32.0 * p.groups * p.cols * p.depth)
             parallel_for(slide_strip, s, p.n * p.strips, 2 * macs)
     finally:
         release(q.packed)

@@ -149,9 +149,9 @@ cdef bint run_gradient(WeightGradient *w) except False:
             for k in range(p.depth):
                 w.part_row[k] = <int32_t> (k * w.cols)
             parallel_for(gradient_chunk, w, w.chunks * w.blocks, 2 * macs)
-            parallel_for(sum_parts, w, ceil_div(w.part, SUM_BLOCK), 8.0 * w.part * (w.chunks - 1))
+            parallel_for(sum_parts, w, ceil_div(w.part, SUM_BLOCK), 32.0 * w.part * (w.chunks - 1))
             if w.weights:
-                parallel_for(scatter_columns, w, p.groups * ceil_div(p.cols, p.kernels.lanes), 16.0 * w.part)
+                parallel_for(scatter_columns, w, p.groups * ceil_div(p.cols, p.kernels.lanes), 64.0 * w.part)
             if w.bias:
                 p.kernels.add(w.db, w.parts + p.groups * p.depth * w.cols * p.item, w.outputs)
     finally:

@@ -33,7 +33,7 @@ cdef struct Product:
     # c[r, j] (+)= sum over k of a[r, k] * b[k, j]
     const cn_kernels *kernels
     Py_ssize_t item, rows, depth, cols
-    Py_ssize_t task_rows, task_cols, row_tasks
+    Py_ssize_t task_rows, task_cols, col_tasks
     const char *a
     Py_ssize_t a_row, a_k              # strides in elements
     const char *b
@@ -82,7 +82,8 @@ cdef void rectify(Product *p, cn_product *block) noexcept nogil:
 
 cdef void task(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef Product *p = <Product *> job
-    cdef Py_ssize_t col = index // p.row_tasks * p.task_cols, row = index % p.row_tasks * p.task_rows
+    # By rows first: the threads' shares are then whole samples, those they have met in the layer before.
+    cdef Py_ssize_t row = index // p.col_tasks * p.task_rows, col = index % p.col_tasks * p.task_cols
     cdef Py_ssize_t end = least(row + p.task_rows, p.rows)
     cdef cn_product block
     block.depth, block.cols = p.depth, least(p.task_cols, p.cols - col)
@@ -105,16 +106,15 @@ cdef void task(void *job, ptrdiff_t index, int worker) noexcept nogil:
 
 cdef Py_ssize_t plan_tasks(Product *p) noexcept nogil:
     """Cut the result, by its shape alone; return the number of tasks."""
-    cdef Py_ssize_t lanes = p.kernels.lanes, vectors = BLOCK_VECTORS, col_tasks
-    p.task_rows = BLOCK_ROWS
+    cdef Py_ssize_t lanes = p.kernels.lanes, vectors = BLOCK_VECTORS
+    p.task_rows = ceil_div(p.rows, ceil_div(p.rows, BLOCK_ROWS))  # even heights
     if p.pack:
         vectors = most(LEAST_VECTORS, least(BLOCK_VECTORS, ceil_div(p.cols, lanes) // MANY))
     p.task_cols = vectors * lanes
-    col_tasks = ceil_div(p.cols, p.task_cols)
+    p.col_tasks = ceil_div(p.cols, p.task_cols)
     if p.pack:
-        p.task_rows = most(PACK_ROWS, ceil_div(p.rows, ceil_div(MANY, col_tasks)))
-    p.row_tasks = ceil_div(p.rows, p.task_rows)
-    return col_tasks * p.row_tasks
+        p.task_rows = most(PACK_ROWS, ceil_div(p.rows, ceil_div(MANY, p.col_tasks)))
+    return p.col_tasks * ceil_div(p.rows, p.task_rows)
 
 
 cdef bint run(Product *p) except False:

@@ -51,7 +51,7 @@ def relu_forward(const real[::1] x, real[::1] y):
     s.kernels, s.n, s.item = kernels_for(sizeof(real), False), x.shape[0], sizeof(real)
     s.a, s.out = <const char *> &x[0], <char *> &y[0]
     with nogil:
-        parallel_for(relu_block, &s, blocks(s.n), 2.0 * s.n * s.item)
+        parallel_for(relu_block, &s, blocks(s.n), 16.0 * s.n * s.item)
 
 
 def relu_gradient(const real[::1] dy, const real[::1] y, real[::1] dx):
@@ -62,7 +62,7 @@ def relu_gradient(const real[::1] dy, const real[::1] y, real[::1] dx):
     s.kernels, s.n, s.item = kernels_for(sizeof(real), False), dy.shape[0], sizeof(real)
     s.a, s.b, s.out = <const char *> &dy[0], <const char *> &y[0], <char *> &dx[0]
     with nogil:
-        parallel_for(relu_gradient_block, &s, blocks(s.n), 3.0 * s.n * s.item)
+        parallel_for(relu_gradient_block, &s, blocks(s.n), 24.0 * s.n * s.item)
 
 
 # ---- softmax and cross-entropy -------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ cdef class Updates:
         s.parameters, s.lr, s.momentum, s.nesterov = self.parameters, lr, momentum, nesterov
         s.weight_decay = weight_decay
         with nogil:
-            parallel_for(sgd_block, &s, self.parameters[self.count].first_task, 6.0 * self.nbytes)
+            parallel_for(sgd_block, &s, self.parameters[self.count].first_task, 464.0 * self.nbytes)
 
     def adam(self, double lr, double beta1, double beta2, double eps, double weight_decay, bint decoupled, list steps):
         """One step of Adam in place; gradients are cleared; steps are counted from 1, for each parameter.
@@ -200,7 +200,7 @@ cdef class Updates:
         s.weight_decay = 0 if decoupled else weight_decay
         s.shrink = 1 - lr * weight_decay if decoupled else 1
         with nogil:
-            parallel_for(adam_block, &s, self.parameters[self.count].first_task, 8.0 * self.nbytes)
+            parallel_for(adam_block, &s, self.parameters[self.count].first_task, 64.0 * self.nbytes)
 
 
 # ---- memory layout -------------------------------------------------------------------------------------------------
@@ -233,4 +233,4 @@ def transpose(const real[:, :, ::1] source, real[:, :, ::1] result):
     t.blocks = (t.rows + TRANSPOSE_ROWS - 1) // TRANSPOSE_ROWS
     t.source, t.result = <const char *> &source[0, 0, 0], <char *> &result[0, 0, 0]
     with nogil:
-        parallel_for(transpose_block, &t, source.shape[0] * t.blocks, 2.0 * source.shape[0] * t.rows * t.cols * t.item)
+        parallel_for(transpose_block, &t, source.shape[0] * t.blocks, 16.0 * source.shape[0] * t.rows * t.cols * t.item)

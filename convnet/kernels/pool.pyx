@@ -146,7 +146,7 @@ cdef bint run(Pool *p, Py_ssize_t n) except False:
     if p.taps == NULL:
         raise MemoryError("pool2d: no memory for the tables of a pooling")
     with nogil:
-        parallel_for(pool_slice, p, n * p.slices, 4 * work)
+        parallel_for(pool_slice, p, n * p.slices, 20 * work)
     release(p.taps)
     return True
 

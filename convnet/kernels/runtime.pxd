@@ -11,7 +11,7 @@ cdef extern from "runtime.h" nogil:
     ctypedef void (*cn_task)(void *job, ptrdiff_t index, int worker) noexcept nogil
 
 
-# Run task(job, index, worker) for every index in [0, tasks); `work` is the cost of them all in operations or bytes.
+# Run task(job, index, worker) for every index in [0, tasks); `work`: operations, 8 a byte.
 cdef void parallel_for(cn_task task, void *job, ptrdiff_t tasks, double work) noexcept nogil
 
 # An upper bound of `worker` in the calls of parallel_for that this thread makes next.

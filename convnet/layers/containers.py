@@ -67,7 +67,7 @@ class Sequential(Layer):
                 child = ctx.child(name)
                 child.wants_dx = wants_dx
                 if not wants_dx:
-                    wants_dx = bool(layer.parameters())
+                    wants_dx = any(True for _ in layer.named_parameters())
             try:
                 x = layer.forward(x, child)
             except (ShapeError, DTypeError) as error:
