@@ -53,15 +53,6 @@ static void NAME(column_sums)(void *sums, const void *src, ptrdiff_t rows, ptrdi
     }
 }
 
-static CN_INLINE V NAME(load_first)(const T *p, ptrdiff_t n) { return n < LANES ? v_load_part(p, n) : v_load(p); }
-
-static CN_INLINE void NAME(store_first)(T *p, V a, ptrdiff_t n) {
-    if (n < LANES)
-        v_store_part(p, a, n);
-    else
-        v_store(p, a);
-}
-
 /* Transposition by interleaving. One step, the first half of n vectors with the second, moves element p to place 2 p
    modulo n * LANES - 1; element (i, j) of `rows` x `cols` lies at i * cols + j and belongs to j * rows + i, which is
    `rows` times as much: log2(rows) steps. */
@@ -80,9 +71,9 @@ static CN_INLINE void NAME(interleave)(V *v, const int n, const int rows) {
 static CN_INLINE void NAME(transpose_block)(T *to, const T *from, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t dst_row,
                                             ptrdiff_t src_row) {
     V v[LANES];
-    CN_UNROLL for (int i = 0; i < LANES; i++) v[i] = i < rows ? NAME(load_first)(from + i * src_row, cols) : v_zero();
+    CN_UNROLL for (int i = 0; i < LANES; i++) v[i] = i < rows ? NAME(load_some)(from + i * src_row, cols) : v_zero();
     NAME(interleave)(v, LANES, LANES);
-    CN_UNROLL for (int j = 0; j < LANES; j++) if (j < cols) NAME(store_first)(to + j * dst_row, v[j], rows);
+    CN_UNROLL for (int j = 0; j < LANES; j++) if (j < cols) NAME(store_some)(to + j * dst_row, v[j], rows);
 }
 
 /* LANES rows of half a vector, one after the other: 8 channels with AVX-512. Half the work of a padded block. */

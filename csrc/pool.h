@@ -19,14 +19,6 @@ static CN_INLINE V NAME(load_codes)(const void *codes, int bytes, ptrdiff_t at, 
     return v_load(lanes);
 }
 
-static CN_INLINE V NAME(load_some)(const T *p, ptrdiff_t n) { return n == LANES ? v_load(p) : v_load_part(p, n); }
-static CN_INLINE void NAME(store_some)(T *p, V a, ptrdiff_t n) {
-    if (n == LANES)
-        v_store(p, a);
-    else
-        v_store_part(p, a, n);
-}
-
 /* A later tap wins only when it is larger or NaN: ties go to the first, NaN stays, as in PyTorch. A dilated window may
    lie wholly between the elements of the map, in padding: it has no taps, and its maximum is -infinity. */
 static CN_INLINE void NAME(max_pool_pixel)(T *y, void *codes, ptrdiff_t at, const T *x, const cn_pool_run *run,

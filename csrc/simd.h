@@ -354,3 +354,12 @@ static inline void v_store_u8(uint8_t *p, V a, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) p[i] = (uint8_t)(bytes >> 8 * i);
 }
 #endif
+
+/* The first n lanes, or all of them where there are more. */
+static CN_INLINE V NAME(load_some)(const T *p, ptrdiff_t n) { return n < LANES ? v_load_part(p, n) : v_load(p); }
+static CN_INLINE void NAME(store_some)(T *p, V a, ptrdiff_t n) {
+    if (n < LANES)
+        v_store_part(p, a, n);
+    else
+        v_store(p, a);
+}
