@@ -56,8 +56,21 @@ static CN_INLINE void NAME(store_column)(T *c, V a, const int N, const int v, pt
         v_store_part(c + v * LANES, a, last);
 }
 
+/* One k: acc[i][:] += a[i, k] * b[k, :] */
+static CN_INLINE void NAME(tile_step)(const int R, const int N, const int part, V (*acc)[CN_MOST_VECTORS],
+                                      const T *const *row, ptrdiff_t a_k, const T *b, ptrdiff_t b_vector,
+                                      ptrdiff_t last) {
+    V column[CN_MOST_VECTORS];
+    CN_UNROLL for (int v = 0; v < N; v++) column[v] =
+        part && v == N - 1 ? v_load_part(b + v * b_vector, last) : v_load(b + v * b_vector);
+    CN_UNROLL for (int i = 0; i < R; i++) {
+        const V a = v_set1(row[i][a_k]);
+        CN_UNROLL for (int v = 0; v < N; v++) acc[i][v] = v_fma(a, column[v], acc[i][v]);
+    }
+}
+
 /* `part`: b itself ends after `last` lanes, so its last vector must not be loaded whole. */
-static CN_INLINE void NAME(tile)(const int R, const int N, const int part, const NAME(tile_args) *t) {
+static CN_INLINE void NAME(tile)(const int R, const int N, const int C, const int part, const NAME(tile_args) *t) {
     const T *row[CN_MOST_ROWS];
     V acc[CN_MOST_ROWS][CN_MOST_VECTORS];
     const ptrdiff_t last = t->last;
@@ -74,17 +87,19 @@ static CN_INLINE void NAME(tile)(const int R, const int N, const int part, const
         }
     }
     const T *b = t->b;
-    const int32_t *a_k = t->a_k;
+    const int32_t *a_k = t->a_k, *end = a_k + t->depth;
     const ptrdiff_t b_k = t->b_k, b_vector = t->b_vector;
-    for (const int32_t *end = a_k + t->depth; a_k < end; a_k++, b += b_k) {
-        V column[CN_MOST_VECTORS];
-        CN_UNROLL for (int v = 0; v < N; v++) column[v] =
-            part && v == N - 1 ? v_load_part(b + v * b_vector, last) : v_load(b + v * b_vector);
-        CN_UNROLL for (int i = 0; i < R; i++) {
-            const V a = v_set1(row[i][*a_k]);
-            CN_UNROLL for (int v = 0; v < N; v++) acc[i][v] = v_fma(a, column[v], acc[i][v]);
+    if (C == 2) {
+        V second[CN_MOST_ROWS][CN_MOST_VECTORS];
+        CN_UNROLL for (int i = 0; i < R; i++) CN_UNROLL for (int v = 0; v < N; v++) second[i][v] = v_zero();
+        for (; a_k < end - 1; a_k += 2, b += 2 * b_k) {
+            NAME(tile_step)(R, N, part, acc, row, a_k[0], b, b_vector, last);
+            NAME(tile_step)(R, N, part, second, row, a_k[1], b + b_k, b_vector, last);
         }
+        CN_UNROLL for (int i = 0; i < R; i++) CN_UNROLL for (int v = 0; v < N; v++) acc[i][v] =
+            v_add(acc[i][v], second[i][v]);
     }
+    for (; a_k < end; a_k++, b += b_k) NAME(tile_step)(R, N, part, acc, row, *a_k, b, b_vector, last);
     if (last == LANES) {
         CN_UNROLL for (int i = 0; i < R; i++) CN_UNROLL for (int v = 0; v < N; v++)
             v_store(c + c_row[i] + v * LANES, acc[i][v]);
@@ -94,9 +109,10 @@ static CN_INLINE void NAME(tile)(const int R, const int N, const int part, const
     }
 }
 
+#define CHAINS(R, N) ((R) * (N) < 8 ? 2 : 1)
 #define TILE(R, N)                                                                                                     \
-    static void NAME(tile_##R##_##N)(const NAME(tile_args) *t) { NAME(tile)(R, N, 0, t); }                             \
-    static void NAME(tile_part_##R##_##N)(const NAME(tile_args) *t) { NAME(tile)(R, N, 1, t); }
+    static void NAME(tile_##R##_##N)(const NAME(tile_args) *t) { NAME(tile)(R, N, CHAINS(R, N), 0, t); }                             \
+    static void NAME(tile_part_##R##_##N)(const NAME(tile_args) *t) { NAME(tile)(R, N, CHAINS(R, N), 1, t); }
 #define ROW_OF_TILES(R, N) {NAME(tile_##R##_##N), NAME(tile_part_##R##_##N)}
 #define TILES_4(M, N) M(1, N) M(2, N) M(3, N) M(4, N)
 /* clang-format off */
