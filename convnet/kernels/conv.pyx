@@ -21,8 +21,8 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memcpy, memset
 
 from convnet.kernels.correlation cimport (
-    Correlation, Upstream, ceil_div, fill_tables, forward_axis, gcd, gradient_axis, kernels_for_columns, least,
-    most, plan_strips, strip_source, upstream_row, worker_result,
+    Correlation, Upstream, ceil_div, fill_tables, fold_axis, fold_of, forward_axis, gcd, gradient_axis,
+    kernels_for_columns, least, most, plan_strips, strip_source, upstream_row, worker_result,
 )
 from convnet.kernels.runtime cimport (
     alloc, cn_kernels, cn_pool_run, cn_product, kernels_for, num_threads, parallel_for, release,
@@ -66,7 +66,10 @@ cdef struct Slide:
     # A correlation whose results are pixels: y[pixel, o] = bias[o] + sum over k of source[pixel, k] * w[k, o]
     Correlation p
     bint relu
+    Py_ssize_t fold                        # neighbouring pixels that are columns of one; see fold_of
+    Py_ssize_t outputs                     # channels of the output
     Py_ssize_t pool_y, pool_x              # windows of a fused max pool; 1 without
+    const cn_kernels *pool_kernels         # vectors that fit a pixel in scratch memory
     Py_ssize_t result_pixel                # elements of a pixel in scratch memory, before pooling; 0 without
     const char *packed
     const char *bias                       # as many elements as there are columns, whole vectors when pooled; or NULL
@@ -89,7 +92,7 @@ cdef void slide_strip(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef cn_product product
     product.rows = rows * p.x.out
     product.depth = p.depth
-    product.cols = s.result_pixel if s.result_pixel and p.groups == 1 else p.cols
+    product.cols = s.result_pixel * s.fold if s.result_pixel and p.groups == 1 else p.cols
     product.a_row = p.row_offset
     product.a_k = p.k_offset
     product.b_k = lanes
@@ -111,15 +114,15 @@ cdef void slide_strip(void *job, ptrdiff_t index, int worker) noexcept nogil:
 cdef void pool_strip(Slide *s, const char *result, Py_ssize_t at, Py_ssize_t rows) noexcept nogil:
     """ReLU and max pool of a strip's result into the output from element `at` on."""
     cdef Correlation *p = &s.p
-    cdef Py_ssize_t i, to
+    cdef Py_ssize_t i, to, row = p.x.out * s.fold
     cdef cn_pool_run run
-    run.pixels, run.channels = p.x.out // s.pool_x, p.cols * p.groups
+    run.pixels, run.channels = row // s.pool_x, s.outputs
     run.x_step, run.y_step = s.pool_x * s.result_pixel, run.channels
     run.taps, run.tap_offset = s.pool_y * s.pool_x, s.tap_offset
     for i in range(rows // s.pool_y):
         to = at + i * s.row_stride
-        p.kernels.relu_max_pool(s.out + to * p.item, NULL if s.codes == NULL else s.codes + to,
-                                result + i * s.pool_y * p.x.out * s.result_pixel * p.item, &run)
+        s.pool_kernels.relu_max_pool(s.out + to * p.item, NULL if s.codes == NULL else s.codes + to,
+                                     result + i * s.pool_y * row * s.result_pixel * p.item, &run)
 
 
 cdef struct Packing:
@@ -148,7 +151,7 @@ cdef void fill_out_offsets(Slide *s, Py_ssize_t row_step, Py_ssize_t pixel_step)
         for j in range(p.x.out):
             s.out_offset[i * p.x.out + j] = <int32_t> (i * row_step + j * pixel_step)
     for i in range(s.pool_y * s.pool_x):
-        s.tap_offset[i] = <int32_t> ((i // s.pool_x * p.x.out + i % s.pool_x) * s.result_pixel)
+        s.tap_offset[i] = <int32_t> ((i // s.pool_x * p.x.out * s.fold + i % s.pool_x) * s.result_pixel)
 
 
 cdef bint slide(Slide *s, const char *w, const int32_t *w_offset, Py_ssize_t col_stride, Py_ssize_t group_stride,
@@ -191,14 +194,33 @@ cdef int32_t *weight_offsets(Py_ssize_t channels, Py_ssize_t kh, Py_ssize_t kw) 
     return offset
 
 
-cdef char *whole_vectors(const char *bias, Py_ssize_t nbytes, Py_ssize_t whole) except NULL:
-    """A copy of the bias, zeros behind it."""
-    cdef char *copy = <char *> alloc(whole)
+cdef char *folded_bias(const char *bias, Py_ssize_t item, Py_ssize_t outputs, Py_ssize_t pixel,
+                       Py_ssize_t fold) except NULL:
+    """A copy for each pixel, zeros behind it."""
+    cdef Py_ssize_t q
+    cdef char *copy = <char *> alloc(fold * pixel * item)
     if copy == NULL:
         raise MemoryError("conv2d: no memory for a bias")
-    memset(copy, 0, whole)
+    memset(copy, 0, fold * pixel * item)
     if bias != NULL:
-        memcpy(copy, bias, nbytes)
+        for q in range(fold):
+            memcpy(copy + q * pixel * item, bias, outputs * item)
+    return copy
+
+
+cdef char *folded_weights(const char *w_oihw, Py_ssize_t item, Py_ssize_t outputs, Py_ssize_t pixel, Py_ssize_t rows,
+                          Py_ssize_t kw, Py_ssize_t step, Py_ssize_t fold) except NULL:
+    """The weights of `fold * pixel` outputs: those of pixel q shifted by q steps. `rows`: of taps, of all channels."""
+    cdef Py_ssize_t q, o, r, taps = kw + (fold - 1) * step
+    cdef char *copy = <char *> alloc(fold * pixel * rows * taps * item)
+    if copy == NULL:
+        raise MemoryError("conv2d: no memory for weights")
+    memset(copy, 0, fold * pixel * rows * taps * item)
+    for q in range(fold):
+        for o in range(outputs):
+            for r in range(rows):
+                memcpy(copy + (((q * pixel + o) * rows + r) * taps + q * step) * item,
+                       w_oihw + (o * rows + r) * kw * item, kw * item)
     return copy
 
 
@@ -217,33 +239,46 @@ def conv2d_forward(
     cdef Slide s
     cdef Correlation *p = &s.p
     cdef Py_ssize_t o = w_oihw.shape[0], channels = w_oihw.shape[1], kh = w_oihw.shape[2], kw = w_oihw.shape[3]
-    cdef int32_t *w_offset
+    cdef Py_ssize_t pixel = o, fold = 1
+    cdef int32_t *w_offset = NULL
     cdef char *bias = NULL
+    cdef char *folded = NULL
+    cdef const char *w = <const char *> &w_oihw[0, 0, 0, 0]
     if y_nhwc.shape[0] == 0 or o == 0 or y_nhwc.shape[1] == 0 or y_nhwc.shape[2] == 0:
         return
     p.n, p.c, p.groups, p.cols, p.item = x_nhwc.shape[0], x_nhwc.shape[3], groups, o // groups, sizeof(real)
-    p.kernels = kernels_for_columns(sizeof(real), p.cols)
+    p.kernels = s.pool_kernels = kernels_for_columns(sizeof(real), p.cols)
     p.source, p.upstream = <const char *> &x_nhwc[0, 0, 0, 0], NULL
     forward_axis(&p.y, x_nhwc.shape[1], y_nhwc.shape[1] * pool_y, kh, stride_y, top, dilation_y)
     forward_axis(&p.x, x_nhwc.shape[2], y_nhwc.shape[2] * pool_x, kw, stride_x, left, dilation_x)
-    s.relu, s.pool_y, s.pool_x, s.result_pixel = relu, pool_y, pool_x, 0
+    s.relu, s.outputs, s.pool_y, s.pool_x, s.result_pixel = relu, o, pool_y, pool_x, 0
     if pool_y * pool_x > 1:  # room for whole vectors, so that few channels need no masks
-        s.result_pixel = ceil_div(o, p.kernels.lanes) * p.kernels.lanes
+        pixel = s.result_pixel = ceil_div(o, p.kernels.lanes) * p.kernels.lanes
+    if groups == 1:
+        fold = fold_of(kernels_for(sizeof(real), False), pixel, &p.x)
+    s.fold = fold
     s.bias = NULL if b is None else <const char *> &b[0]
     s.out = <char *> &y_nhwc[0, 0, 0, 0]
     s.codes = NULL if codes is None else <char *> &codes[0, 0, 0, 0]
     s.row_stride = y_nhwc.shape[2] * o
     s.image_stride = y_nhwc.shape[1] * s.row_stride
-    w_offset = weight_offsets(channels, kh, kw)
     try:
-        if s.result_pixel:
-            s.bias = bias = whole_vectors(s.bias, o * p.item, s.result_pixel * p.item)
-        prepare(p, pool_y, s.result_pixel)
-        slide(&s, <const char *> &w_oihw[0, 0, 0, 0], w_offset, channels * kh * kw, p.cols * channels * kh * kw,
-              p.x.out * (s.result_pixel or o), s.result_pixel or o)
+        if fold > 1:
+            w = folded = folded_weights(w, p.item, o, pixel, channels * kh, kw, stride_x, fold)
+            fold_axis(&p.x, fold)
+            p.kernels, p.cols = kernels_for(sizeof(real), False), fold * pixel
+        if s.result_pixel or (fold > 1 and s.bias != NULL):
+            s.bias = bias = folded_bias(s.bias, p.item, o, pixel, fold)
+        w_offset = weight_offsets(channels, kh, p.x.taps)
+        try:
+            prepare(p, pool_y, fold * s.result_pixel)
+            slide(&s, w, w_offset, channels * kh * p.x.taps, p.cols * channels * kh * p.x.taps, p.x.out * fold * pixel,
+                  fold * pixel)
+        finally:
+            finish(p)
     finally:
-        finish(p)
         release(w_offset)
+        release(folded)
         release(bias)
 
 
@@ -434,7 +469,7 @@ def conv2d_data_gradient(
         few.dx = <char *> &dx_nhwc[0, 0, 0, 0]
         scatter(&few, w_oihw)
         return
-    s.relu, s.pool_y, s.pool_x, s.result_pixel = False, 1, 1, 0
+    s.relu, s.fold, s.pool_y, s.pool_x, s.result_pixel = False, 1, 1, 1, 0
     s.bias, s.codes = NULL, NULL
     s.image_stride, s.row_stride = h * w * c, stride_y * w * c
     w_offset = <int32_t *> alloc(kh * kw * (o // groups) * sizeof(int32_t))

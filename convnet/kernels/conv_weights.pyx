@@ -11,10 +11,10 @@ from libc.string cimport memset
 
 from convnet.kernels.conv cimport finish, prepare, real, upstream_of, weight_offsets
 from convnet.kernels.correlation cimport (
-    Correlation, Upstream, ceil_div, forward_axis, kernels_for_columns, least, most, strip_source, upstream_row,
-    worker_result,
+    Correlation, Upstream, ceil_div, fold_axis, fold_of, forward_axis, kernels_for_columns, least, most, strip_source,
+    upstream_row, worker_result,
 )
-from convnet.kernels.runtime cimport alloc, cn_product, parallel_for, release
+from convnet.kernels.runtime cimport alloc, cn_kernels, cn_product, kernels_for, parallel_for, release
 
 # The weight gradient is summed in up to this many chunks, each into a buffer of its own, that meet in a fixed tree.
 cdef Py_ssize_t MOST_CHUNKS = 16
@@ -30,7 +30,9 @@ cdef struct WeightGradient:
     bint fused                        # whether dy must be expanded, into scratch memory
     bint weights, bias                # what is wanted
     Py_ssize_t outputs                # channels of dy
+    const cn_kernels *pixel_kernels   # vectors that fit a pixel of dy
     Py_ssize_t dy_pixel               # elements from one pixel of dy to the next, where the product reads it
+    Py_ssize_t fold                   # neighbouring pixels that are columns of one; see fold_of
     Py_ssize_t cols                   # columns of a group in a chunk's buffer: whole vectors after expansion
     Py_ssize_t chunks, blocks         # cuts of the strips and of the gradient's rows
     Py_ssize_t part                   # elements of one chunk's buffer: (groups, depth, cols), then the bias (outputs)
@@ -47,11 +49,13 @@ cdef const char *strip_dy(WeightGradient *w, Py_ssize_t image, Py_ssize_t first_
     """dy of a strip: in place, or expanded through what was fused."""
     cdef Correlation *p = &w.p
     cdef char *to = worker_result(p, worker)
-    cdef Py_ssize_t i, row_bytes = p.x.out * w.dy_pixel * p.item
+    cdef Py_ssize_t i, pixels = p.x.out * w.fold
+    cdef Py_ssize_t row_bytes = pixels * w.dy_pixel * p.item
     if not w.fused:
         return w.upstream.dy + (image * p.y.out + first_row) * row_bytes
     for i in range(rows):
-        upstream_row(&w.upstream, p.kernels, p.item, image, first_row + i, 0, p.x.out, to + i * row_bytes, w.dy_pixel)
+        upstream_row(&w.upstream, w.pixel_kernels, p.item, image, first_row + i, 0, pixels, to + i * row_bytes,
+                     w.dy_pixel)
     return to
 
 
@@ -71,7 +75,7 @@ cdef void gradient_chunk(void *job, ptrdiff_t index, int worker) noexcept nogil:
     product.cols = w.cols
     product.a_row = p.k_offset + k
     product.a_k = p.row_offset
-    product.b_k = w.dy_pixel
+    product.b_k = w.dy_pixel * w.fold
     product.b_vector = p.kernels.lanes
     product.c_row = w.part_row + k
     product.bias = NULL
@@ -84,7 +88,7 @@ cdef void gradient_chunk(void *job, ptrdiff_t index, int worker) noexcept nogil:
         product.accumulate = strip > first
         dy = strip_dy(w, image, first_row, rows, worker)
         if w.bias and block == 0:
-            p.kernels.column_sums(bias, dy, product.depth, w.outputs, w.dy_pixel)
+            w.pixel_kernels.column_sums(bias, dy, product.depth * w.fold, w.outputs, w.dy_pixel)
         if not w.weights:
             continue
         source = strip_source(p, image, first_row, rows, worker)
@@ -109,16 +113,23 @@ cdef void sum_parts(void *job, ptrdiff_t index, int worker) noexcept nogil:
 
 
 cdef void scatter_columns(void *job, ptrdiff_t index, int worker) noexcept nogil:
-    """Add one vector of output columns of one group to dw, from (tap, channel, output) to (output, channel, tap)."""
+    """Add one vector of output columns of one group to dw, from (tap, channel, output) to (output, channel, tap).
+
+    Of folded pixels, pixel q lies q steps to the right, so its first tap is q steps down.
+    """
     cdef WeightGradient *w = <WeightGradient *> job
     cdef Correlation *p = &w.p
-    cdef Py_ssize_t lanes = p.kernels.lanes, vectors = ceil_div(p.cols, lanes)
-    cdef Py_ssize_t g = index // vectors, col = index % vectors * lanes
-    p.kernels.scatter_add(
-        w.dw + (g * p.cols + col) * w.col_stride * p.item,
-        w.parts + (g * p.depth * w.cols + col) * p.item,
-        w.w_offset, p.depth, w.col_stride, least(lanes, p.cols - col), w.cols,
-    )
+    cdef Py_ssize_t lanes = p.kernels.lanes, vectors = ceil_div(p.cols, lanes), c = p.c // p.groups
+    cdef Py_ssize_t g = index // vectors, col = index % vectors * lanes, step = p.x.step // w.fold, i, q, first
+    cdef Py_ssize_t kw = p.x.taps - (w.fold - 1) * step
+    for q in range(w.fold):
+        for i in range(p.y.taps):
+            first = g * p.depth + (i * p.x.taps + q * step) * c
+            p.kernels.scatter_add(
+                w.dw + (g * p.cols + col) * w.col_stride * p.item,
+                w.parts + (first * w.cols + q * w.dy_pixel + col) * p.item,
+                w.w_offset + i * kw * c, kw * c, w.col_stride, least(lanes, p.cols - col), w.cols,
+            )
 
 
 cdef void cut_gradient(WeightGradient *w) noexcept nogil:
@@ -128,7 +139,7 @@ cdef void cut_gradient(WeightGradient *w) noexcept nogil:
     the gradient are cut instead, which costs another copy of each padded strip.
     """
     cdef Correlation *p = &w.p
-    cdef Py_ssize_t pixels = p.n * p.y.out * p.x.out
+    cdef Py_ssize_t pixels = p.n * p.y.out * p.x.out * w.fold
     w.part = p.groups * p.depth * w.cols + w.outputs
     w.chunks = least(MOST_CHUNKS, least(pixels // 256, CHUNK_BYTES // (w.part * p.item)))
     w.chunks = most(1, least(w.chunks, p.n * p.strips))
@@ -173,6 +184,7 @@ def conv2d_weight_gradient(
     cdef WeightGradient w
     cdef Correlation *p = &w.p
     cdef Py_ssize_t channels = x_nhwc.shape[3] // groups, lanes
+    cdef const cn_kernels *wide = kernels_for(sizeof(real), False)
     cdef int32_t *w_offset
     w.outputs = dy_nhwc.shape[3]
     if dy_nhwc.shape[0] == 0 or w.outputs == 0 or dy_nhwc.shape[1] == 0 or dy_nhwc.shape[2] == 0:
@@ -180,13 +192,17 @@ def conv2d_weight_gradient(
     w.weights, w.bias = dw_oihw is not None and channels > 0, db is not None
     p.n, p.c, p.groups, p.item = x_nhwc.shape[0], x_nhwc.shape[3], groups, sizeof(real)
     p.cols = w.outputs // groups
-    p.kernels = kernels_for_columns(sizeof(real), p.cols)
+    p.kernels = w.pixel_kernels = kernels_for_columns(sizeof(real), p.cols)
     lanes = p.kernels.lanes
     w.fused = upstream_of(&w.upstream, dy_nhwc, relu_output, codes, pool_y, pool_x)
     w.dy_pixel = ceil_div(w.outputs, lanes) * lanes if codes is not None else w.outputs
-    w.cols = w.dy_pixel if codes is not None and groups == 1 else p.cols
     forward_axis(&p.y, x_nhwc.shape[1], dy_nhwc.shape[1] * pool_y, kh, stride_y, top, dilation_y)
     forward_axis(&p.x, x_nhwc.shape[2], dy_nhwc.shape[2] * pool_x, kw, stride_x, left, dilation_x)
+    w.fold = fold_of(wide, w.dy_pixel, &p.x) if groups == 1 else 1
+    if w.fold > 1:
+        fold_axis(&p.x, w.fold)
+        p.kernels = wide
+    w.cols = w.dy_pixel * w.fold if groups == 1 else p.cols
     p.source, p.upstream = <const char *> &x_nhwc[0, 0, 0, 0], NULL
     w.dw = <char *> &dw_oihw[0, 0, 0, 0] if w.weights else NULL
     w.db = <char *> &db[0] if w.bias else NULL
@@ -194,7 +210,7 @@ def conv2d_weight_gradient(
     w_offset = weight_offsets(channels, kh, kw)
     w.w_offset = w_offset
     try:
-        prepare(p, 1, w.dy_pixel if w.fused else 0)
+        prepare(p, 1, w.dy_pixel * w.fold if w.fused else 0)
         run_gradient(&w)
     finally:
         finish(p)
