@@ -19,15 +19,25 @@
 #endif
 
 #define CN_KERNELS                                                                                                     \
-    {CN_THIS_ISA,         LANES,                                                                                       \
-     NAME(product),       NAME(pack),                                                                                  \
-     NAME(scatter_add),   NAME(add),                                                                                   \
-     NAME(column_sums),   NAME(transpose),                                                                             \
-     NAME(relu),          NAME(relu_gradient),                                                                         \
-     NAME(max_pool),      NAME(max_pool_gradient),                                                                     \
-     NAME(relu_max_pool), NAME(unpool),                                                                                \
-     NAME(average_pool),  NAME(average_pool_gradient),                                                                 \
-     NAME(softmax),       NAME(sgd),                                                                                   \
+    {CN_THIS_ISA,                                                                                                      \
+     LANES,                                                                                                            \
+     NAME(product),                                                                                                    \
+     NAME(pack),                                                                                                       \
+     NAME(scatter_add),                                                                                                \
+     NAME(add),                                                                                                        \
+     NAME(all_finite),                                                                                                 \
+     NAME(column_sums),                                                                                                \
+     NAME(transpose),                                                                                                  \
+     NAME(relu),                                                                                                       \
+     NAME(relu_gradient),                                                                                              \
+     NAME(max_pool),                                                                                                   \
+     NAME(max_pool_gradient),                                                                                          \
+     NAME(relu_max_pool),                                                                                              \
+     NAME(unpool),                                                                                                     \
+     NAME(average_pool),                                                                                               \
+     NAME(average_pool_gradient),                                                                                      \
+     NAME(softmax),                                                                                                    \
+     NAME(sgd),                                                                                                        \
      NAME(adam)}
 
 #define CN_DOUBLE 0

@@ -21,6 +21,8 @@ typedef struct {
     const int32_t *c_row; /* row r starts at c[c_row[r]] */
     const void *bias;     /* cols elements to start from, or NULL */
     int accumulate;       /* add to what c holds (bias is then ignored) */
+    int two_chains;       /* sum odd and even k apart where a tile is too short to hide the latency of its sums: for
+                             callers that always cut the rows alike, as bits depend on the height of a tile then */
 } cn_product;
 
 /* A run of output pixels of one pooling row that see the same taps. */
@@ -46,6 +48,7 @@ typedef struct {
     void (*scatter_add)(void *dst, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
                         ptrdiff_t cols, ptrdiff_t src_row);
     void (*add)(void *dst, const void *src, ptrdiff_t n); /* dst += src */
+    int (*all_finite)(const void *x, ptrdiff_t n);        /* neither NaN nor infinite */
     void (*column_sums)(void *sums, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row_stride); /* += */
     void (*transpose)(void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t dst_row, ptrdiff_t src_row);
 

@@ -29,6 +29,25 @@ static void NAME(add)(void *dst, const void *src, ptrdiff_t n) {
     for (; i < n; i++) to[i] += from[i];
 }
 
+/* x * 0 is NaN where x is NaN or infinite, else 0. */
+static int NAME(all_finite)(const void *x, ptrdiff_t n) {
+    const T *from = x;
+    V a = v_zero(), b = v_zero(), c = v_zero(), d = v_zero();
+    T lanes[LANES];
+    ptrdiff_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        a = v_fma(v_load(from + i), v_zero(), a);
+        b = v_fma(v_load(from + i + LANES), v_zero(), b);
+        c = v_fma(v_load(from + i + 2 * LANES), v_zero(), c);
+        d = v_fma(v_load(from + i + 3 * LANES), v_zero(), d);
+    }
+    for (; i < n; i += LANES) a = v_fma(NAME(load_some)(from + i, n - i < LANES ? n - i : LANES), v_zero(), a);
+    v_store(lanes, v_add(v_add(a, b), v_add(c, d)));
+    for (i = 0; i < LANES; i++)
+        if (lanes[i] != 0) return 0;
+    return 1;
+}
+
 static void NAME(column_sums)(void *sums, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row_stride) {
     for (ptrdiff_t j = 0; j < cols; j += LANES) {
         const ptrdiff_t here = cols - j;

@@ -39,7 +39,7 @@ typedef struct {
     T *c;
     const int32_t *c_row;
     const T *bias; /* where the tile's columns start, or NULL */
-    int accumulate;
+    int accumulate, two_chains;
     ptrdiff_t last; /* lanes of the last vector that exist, 1 to LANES */
 } NAME(tile_args);
 
@@ -70,7 +70,7 @@ static CN_INLINE void NAME(tile_step)(const int R, const int N, const int part, 
 }
 
 /* `part`: b itself ends after `last` lanes, so its last vector must not be loaded whole. */
-static CN_INLINE void NAME(tile)(const int R, const int N, const int C, const int part, const NAME(tile_args) *t) {
+static CN_INLINE void NAME(tile)(const int R, const int N, const int part, const NAME(tile_args) *t) {
     const T *row[CN_MOST_ROWS];
     V acc[CN_MOST_ROWS][CN_MOST_VECTORS];
     const ptrdiff_t last = t->last;
@@ -89,7 +89,7 @@ static CN_INLINE void NAME(tile)(const int R, const int N, const int C, const in
     const T *b = t->b;
     const int32_t *a_k = t->a_k, *end = a_k + t->depth;
     const ptrdiff_t b_k = t->b_k, b_vector = t->b_vector;
-    if (C == 2) {
+    if (R * N < 8 && t->two_chains) {
         V second[CN_MOST_ROWS][CN_MOST_VECTORS];
         CN_UNROLL for (int i = 0; i < R; i++) CN_UNROLL for (int v = 0; v < N; v++) second[i][v] = v_zero();
         for (; a_k < end - 1; a_k += 2, b += 2 * b_k) {
@@ -109,10 +109,9 @@ static CN_INLINE void NAME(tile)(const int R, const int N, const int C, const in
     }
 }
 
-#define CHAINS(R, N) ((R) * (N) < 8 ? 2 : 1)
 #define TILE(R, N)                                                                                                     \
-    static void NAME(tile_##R##_##N)(const NAME(tile_args) *t) { NAME(tile)(R, N, CHAINS(R, N), 0, t); }                             \
-    static void NAME(tile_part_##R##_##N)(const NAME(tile_args) *t) { NAME(tile)(R, N, CHAINS(R, N), 1, t); }
+    static void NAME(tile_##R##_##N)(const NAME(tile_args) *t) { NAME(tile)(R, N, 0, t); }                             \
+    static void NAME(tile_part_##R##_##N)(const NAME(tile_args) *t) { NAME(tile)(R, N, 1, t); }
 #define ROW_OF_TILES(R, N) {NAME(tile_##R##_##N), NAME(tile_part_##R##_##N)}
 #define TILES_4(M, N) M(1, N) M(2, N) M(3, N) M(4, N)
 /* clang-format off */
@@ -185,6 +184,7 @@ static void NAME(product)(const cn_product *p) {
                 .c_row = p->c_row,
                 .bias = p->bias ? (const T *)p->bias + v * LANES : NULL,
                 .accumulate = p->accumulate || block > 0,
+                .two_chains = p->two_chains,
                 .last = last,
             };
             NAME(product_rows)(t, p->rows, (int)(v_end - v), in_place && last < LANES);

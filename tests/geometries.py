@@ -75,6 +75,9 @@ CONV_EDGES = [
     Conv(2, 1, 28, 28, 8, (3, 3), padding=1),  # simple_cnn
     Conv(2, 1, 28, 28, 6, (5, 5)),  # lenet
     Conv(2, 6, 12, 12, 16, (5, 5)),
+    Conv(2, 2, 7, 14, 8, (2, 3)),  # few outputs, an even row: two pixels in a vector
+    Conv(2, 1, 9, 24, 4, (3, 3), padding=1),  # four
+    Conv(1, 3, 9, 20, 2, (3, 5), stride=2, padding=2),  # two or four, a step apart
     Conv(1, 3, 33, 33, 64, (3, 3), padding=1),  # a first layer
     Conv(1, 3, 33, 33, 16, (11, 11), stride=4, padding=2),  # alexnet
     Conv(1, 3, 33, 31, 12, (7, 7), stride=2, padding=3),  # resnet

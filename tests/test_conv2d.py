@@ -93,9 +93,10 @@ def test_empty_batch(dtype, rng):
     assert_equal(db, np.zeros(5))
 
 
+@pytest.mark.parametrize("out", [4, 8, 9])  # 4 and 8 put neighbouring pixels into one vector
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_reach_what_they_should_and_nothing_else(poison, rng):
-    geometry = Conv(2, 5, 7, 7, 9, (3, 3), padding=1)
+def test_nan_and_infinity_reach_what_they_should_and_nothing_else(poison, out, rng):
+    geometry = Conv(2, 5, 7, 8, out, (3, 3), padding=1)
     x, w, b, dy = geometry.integers(rng, np.float32)
     x[1, 2, 3, 4] = dy[0, 3, 2, 1] = poison
     with np.errstate(invalid="ignore"):

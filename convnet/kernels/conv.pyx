@@ -98,7 +98,7 @@ cdef void slide_strip(void *job, ptrdiff_t index, int worker) noexcept nogil:
     product.b_k = lanes
     product.b_vector = p.depth * lanes
     product.c_row = s.out_offset
-    product.accumulate = False
+    product.accumulate = product.two_chains = False
     for g in range(p.groups):
         product.a = source + g * (p.c // p.groups) * p.item
         product.b = s.packed + g * packed_group * p.item
@@ -194,6 +194,32 @@ cdef int32_t *weight_offsets(Py_ssize_t channels, Py_ssize_t kh, Py_ssize_t kw) 
     return offset
 
 
+cdef struct Scan:
+    const cn_kernels *kernels
+    const char *x
+    Py_ssize_t n, item, block
+    bint finite
+
+
+cdef void scan_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Scan *s = <Scan *> job
+    cdef Py_ssize_t at = index * s.block
+    if not s.kernels.all_finite(s.x + at * s.item, least(s.block, s.n - at)):
+        s.finite = False
+
+
+cdef bint all_finite(const char *x, Py_ssize_t n, Py_ssize_t images, Py_ssize_t item) noexcept nogil:
+    """Whether folding is exact: a neighbour's weights of zero would turn NaN and infinity into NaN.
+
+    The parts are those that the threads read next: 100 x 28 x 28 cost 7 us, most of which the convolution saves.
+    """
+    cdef Scan s
+    s.kernels, s.x, s.n, s.item, s.finite = kernels_for(<int> item, False), x, n, item, True
+    s.block = ceil_div(n, images)
+    parallel_for(scan_block, &s, images, 40.0 * n * item)
+    return s.finite
+
+
 cdef char *folded_bias(const char *bias, Py_ssize_t item, Py_ssize_t outputs, Py_ssize_t pixel,
                        Py_ssize_t fold) except NULL:
     """A copy for each pixel, zeros behind it."""
@@ -256,6 +282,8 @@ def conv2d_forward(
         pixel = s.result_pixel = ceil_div(o, p.kernels.lanes) * p.kernels.lanes
     if groups == 1:
         fold = fold_of(kernels_for(sizeof(real), False), pixel, &p.x)
+    if fold > 1 and not all_finite(p.source, x_nhwc.size, p.n, p.item):
+        fold = 1
     s.fold = fold
     s.bias = NULL if b is None else <const char *> &b[0]
     s.out = <char *> &y_nhwc[0, 0, 0, 0]
@@ -380,7 +408,8 @@ cdef void scatter_images(void *job, ptrdiff_t index, int worker) noexcept nogil:
             upstream_row(&s.upstream, s.kernels, s.item, image + row // s.oh, row % s.oh, 0, s.ow,
                          expanded + row * row_bytes, s.o)
     memset(dx, 0, images * map_bytes)
-    product.depth, product.a_k, product.bias, product.accumulate = s.o, s.k_offset, NULL, True
+    product.depth, product.a_k, product.bias = s.o, s.k_offset, NULL
+    product.accumulate, product.two_chains = True, False
     product.b_k, product.b_vector = s.kw * s.c, s.kernels.lanes
     for i in range(s.kh):
         product.rows = scatter_rows(s, i, images)

@@ -79,6 +79,7 @@ cdef void gradient_chunk(void *job, ptrdiff_t index, int worker) noexcept nogil:
     product.b_vector = p.kernels.lanes
     product.c_row = w.part_row + k
     product.bias = NULL
+    product.two_chains = True
     if block == 0:
         memset(bias, 0, w.outputs * p.item)
     for strip in range(first, end):

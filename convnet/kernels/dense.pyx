@@ -94,7 +94,7 @@ cdef void task(void *job, ptrdiff_t index, int worker) noexcept nogil:
         block.b_vector = p.kernels.lanes * p.depth
         pack(p, <char *> block.b, col, block.cols)
     block.bias = NULL if p.bias == NULL else p.bias + col * p.item
-    block.accumulate = p.accumulate
+    block.accumulate, block.two_chains = p.accumulate, False
     while row < end:
         block.rows = least(BLOCK_ROWS, end - row)
         block.a, block.c = p.a + row * p.a_row * p.item, p.c + (row * p.cols + col) * p.item

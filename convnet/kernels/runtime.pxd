@@ -34,6 +34,7 @@ cdef extern from "kernels.h" nogil:
         const int32_t *c_row
         const void *bias
         bint accumulate
+        bint two_chains
 
     ctypedef struct cn_pool_run:
         ptrdiff_t pixels, channels, x_step, y_step, taps
@@ -54,6 +55,7 @@ cdef extern from "kernels.h" nogil:
             ptrdiff_t src_row
         ) noexcept nogil
         void (*add)(void *dst, const void *src, ptrdiff_t n) noexcept nogil
+        bint (*all_finite)(const void *x, ptrdiff_t n) noexcept nogil
         void (*column_sums)(
             void *sums, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row_stride
         ) noexcept nogil

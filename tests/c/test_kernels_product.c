@@ -3,7 +3,7 @@
 
 /* ---- the product ---------------------------------------------------------------------------------------------- */
 
-enum { PACKED = 1, BIAS = 2, ACCUMULATE = 4, COLUMNS_OF_A = 8, MODES = 16 };
+enum { PACKED = 1, BIAS = 2, ACCUMULATE = 4, COLUMNS_OF_A = 8, TWO_CHAINS = 16, MODES = 32 };
 
 static ptrdiff_t c_size(const cn_product *p) { return p->rows ? p->c_row[0] + p->cols : 0; }
 
@@ -39,6 +39,7 @@ static void test_product_of(ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t cols, int
         .c_row = offsets(5, rows, (rows - 1) * c_stride, -c_stride),
         .bias = mode & BIAS ? integers(6, cols) : NULL,
         .accumulate = accumulate,
+        .two_chains = mode & TWO_CHAINS,
     };
     begin("product", rows, depth, cols, mode);
     expect_product(&p);
@@ -125,6 +126,18 @@ static void test_column_sums(void) {
         }
 }
 
+/* Wherever the one number stands. */
+static void test_all_finite(void) {
+    const double poison[] = {NAN, INFINITY, -INFINITY};
+    for (ptrdiff_t n = 0; n <= 150; n++)
+        for (ptrdiff_t at = -1; at < n; at += 1 + draw(5)) {
+            void *x = filled(0, n, item == 4 ? FLT_MAX : DBL_MAX);
+            if (at >= 0) put(x, at, poison[n % 3]);
+            begin("all_finite", n, at, 0, 0);
+            check((kernels->all_finite(x, n) != 0) == (at < 0), "x", at, 0, at < 0);
+        }
+}
+
 static void test_transpose(void) {
     for (ptrdiff_t rows = 1; rows <= 37; rows += 1 + draw(3))
         for (ptrdiff_t cols = 1; cols <= 37; cols++) {
@@ -149,6 +162,7 @@ static void test_table(void) {
     test_scatter_add();
     test_add();
     test_column_sums();
+    test_all_finite();
     test_transpose();
 }
 
