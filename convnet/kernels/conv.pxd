@@ -1,18 +1,61 @@
-"""What conv_weights.pyx shares with conv.pyx."""
+"""What other modules share with conv.pyx."""
 
 from libc.stdint cimport int32_t, uint8_t
 
 from convnet.kernels.correlation cimport Correlation, Upstream
+from convnet.kernels.runtime cimport cn_kernels
 
 ctypedef fused real:
     float
     double
 
 
+cdef struct Convolution:
+    # A layer's settings, for images of one size.
+    Py_ssize_t item, c, h, w, o, oh, ow, kh, kw, stride_y, stride_x, top, left, dilation_y, dilation_x, groups
+    bint relu
+    Py_ssize_t pool_y, pool_x              # windows of a fused max pool, on maps of oh x ow; 1 without
+
+
+cdef struct Slide:
+    # A correlation whose results are pixels: y[pixel, o] = bias[o] + sum over k of source[pixel, k] * w[k, o]
+    Correlation p
+    bint relu
+    Py_ssize_t fold                        # neighbouring pixels that are columns of one; see fold_of
+    Py_ssize_t outputs                     # channels of the output
+    Py_ssize_t pool_y, pool_x              # windows of a fused max pool; 1 without
+    const cn_kernels *pool_kernels         # vectors that fit a pixel in scratch memory
+    Py_ssize_t result_pixel                # elements of a pixel in scratch memory, before pooling; 0 without
+    char *packed
+    char *bias                             # as many elements as there are columns, whole vectors when pooled; or NULL
+    char *out
+    char *codes                            # of the fused max pool, or NULL
+    int32_t *out_offset                    # of a strip's pixels, from its first one
+    int32_t *tap_offset                    # of a pooling window, from its first pixel
+    Py_ssize_t image_stride, row_stride    # of the output, in elements
+
+
+# All of a forward pass but its arrays; `finish_forward` releases it. A `fold` above 1, at most fold_of_layer, computes
+# neighbouring pixels together; then x must be finite.
+cdef Py_ssize_t fold_of_layer(const Convolution *layer) noexcept nogil
+cdef bint plan_forward(
+    Slide *s, const Convolution *layer, const char *w_oihw, const char *b, Py_ssize_t fold,
+) except False
+cdef void finish_forward(Slide *s) noexcept nogil
+
+# y, and with a fused max pool the codes unless NULL, for n images; False when out of memory.
+cdef bint run_forward(const Slide *plan, Py_ssize_t n, const char *x_nhwc, char *y_nhwc, char *codes) noexcept nogil
+
+# Whether all n elements are finite, looked for in as many parts as there are images.
+cdef bint all_finite(const char *x, Py_ssize_t n, Py_ssize_t images, Py_ssize_t item) noexcept nogil
+
 # Plan strips of whole multiples of `unit` rows with `result_pixel` elements of scratch memory an output pixel, allocate
 # and fill the tables. `finish` releases them, also after a failure.
 cdef bint prepare(Correlation *p, Py_ssize_t unit, Py_ssize_t result_pixel) except False
 cdef void finish(Correlation *p) noexcept nogil
+
+# Allocate scratch memory for the workers of this thread's next call; the caller releases it.
+cdef bint take_scratch(Correlation *p) noexcept nogil
 
 # Where the k-th row (tap, channel) of the forward pass lies in the weights (o, channels, kh, kw) of one output.
 cdef int32_t *weight_offsets(Py_ssize_t channels, Py_ssize_t kh, Py_ssize_t kw) except NULL

@@ -21,7 +21,7 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memcpy, memset
 
 from convnet.kernels.correlation cimport (
-    Correlation, Upstream, ceil_div, fill_tables, fold_axis, fold_of, forward_axis, gcd, gradient_axis,
+    Axis, Correlation, Upstream, ceil_div, fill_tables, fold_axis, fold_of, forward_axis, gcd, gradient_axis,
     kernels_for_columns, least, most, plan_strips, strip_source, upstream_row, worker_result,
 )
 from convnet.kernels.runtime cimport (
@@ -34,9 +34,8 @@ cdef Py_ssize_t MOST_OFFSET = 2**31 - 1
 
 
 cdef bint prepare(Correlation *p, Py_ssize_t unit, Py_ssize_t result_pixel) except False:
-    """Plan, allocate tables and scratch memory, fill the tables. `finish` releases them, also after a failure."""
+    """Plan, allocate the tables and fill them. `finish` releases them, also after a failure."""
     p.row_offset = p.k_offset = NULL
-    p.scratch = NULL
     plan_strips(p, unit, result_pixel)
     p.depth = p.y.taps * p.x.taps * (p.c // p.groups)
     if (p.strip_rows * p.y.step + p.y.reach + 1) * p.row_pixels * p.c > MOST_OFFSET:
@@ -46,8 +45,7 @@ cdef bint prepare(Correlation *p, Py_ssize_t unit, Py_ssize_t result_pixel) exce
         )
     p.row_offset = <int32_t *> alloc(p.strip_rows * p.x.out * sizeof(int32_t))
     p.k_offset = <int32_t *> alloc(p.depth * sizeof(int32_t))
-    p.scratch = <char *> alloc((p.strip_bytes + p.result_bytes) * num_threads())
-    if p.row_offset == NULL or p.k_offset == NULL or p.scratch == NULL:
+    if p.row_offset == NULL or p.k_offset == NULL:
         raise MemoryError("conv2d: no memory for the tables of a convolution")
     fill_tables(p)
     return True
@@ -56,28 +54,15 @@ cdef bint prepare(Correlation *p, Py_ssize_t unit, Py_ssize_t result_pixel) exce
 cdef void finish(Correlation *p) noexcept nogil:
     release(p.row_offset)
     release(p.k_offset)
-    release(p.scratch)
+
+
+cdef bint take_scratch(Correlation *p) noexcept nogil:
+    """Allocate scratch memory for the workers of this thread's next call; the caller releases it."""
+    p.scratch = <char *> alloc((p.strip_bytes + p.result_bytes) * num_threads())
+    return p.scratch != NULL
 
 
 # ---- forward pass and data gradient ----------------------------------------------------------------------------------
-
-
-cdef struct Slide:
-    # A correlation whose results are pixels: y[pixel, o] = bias[o] + sum over k of source[pixel, k] * w[k, o]
-    Correlation p
-    bint relu
-    Py_ssize_t fold                        # neighbouring pixels that are columns of one; see fold_of
-    Py_ssize_t outputs                     # channels of the output
-    Py_ssize_t pool_y, pool_x              # windows of a fused max pool; 1 without
-    const cn_kernels *pool_kernels         # vectors that fit a pixel in scratch memory
-    Py_ssize_t result_pixel                # elements of a pixel in scratch memory, before pooling; 0 without
-    const char *packed
-    const char *bias                       # as many elements as there are columns, whole vectors when pooled; or NULL
-    char *out
-    char *codes                            # of the fused max pool, or NULL
-    int32_t *out_offset                    # of a strip's pixels, from its first one
-    int32_t *tap_offset                    # of a pooling window, from its first pixel
-    Py_ssize_t image_stride, row_stride    # of the output, in elements
 
 
 cdef void slide_strip(void *job, ptrdiff_t index, int worker) noexcept nogil:
@@ -154,32 +139,43 @@ cdef void fill_out_offsets(Slide *s, Py_ssize_t row_step, Py_ssize_t pixel_step)
         s.tap_offset[i] = <int32_t> ((i // s.pool_x * p.x.out * s.fold + i % s.pool_x) * s.result_pixel)
 
 
-cdef bint slide(Slide *s, const char *w, const int32_t *w_offset, Py_ssize_t col_stride, Py_ssize_t group_stride,
-                Py_ssize_t row_step, Py_ssize_t pixel_step) except False:
-    """Pack the weights and fill every output pixel; `row_step` and `pixel_step` place the product's pixels."""
+cdef bint plan_slide(Slide *s, const char *w, const int32_t *w_offset, Py_ssize_t col_stride, Py_ssize_t group_stride,
+                     Py_ssize_t row_step, Py_ssize_t pixel_step) except False:
+    """Pack the weights and fill the tables; `row_step` and `pixel_step` place the product's pixels.
+
+    `finish_slide` releases them, also after a failure.
+    """
     cdef Correlation *p = &s.p
     cdef Packing q
     cdef Py_ssize_t pixels = p.strip_rows * p.x.out
-    cdef double macs = <double> p.n * p.y.out * p.x.out * p.depth * p.cols * p.groups
     q.kernels, q.item, q.depth, q.cols = p.kernels, p.item, p.depth, p.cols
     q.vectors = ceil_div(p.cols, p.kernels.lanes)
     q.col_stride, q.group_stride = col_stride, group_stride
     q.w, q.w_offset = w, w_offset
-    q.packed = <char *> alloc(p.groups * q.vectors * p.kernels.lanes * p.depth * p.item)
-    s.packed = q.packed
+    s.packed = q.packed = <char *> alloc(p.groups * q.vectors * p.kernels.lanes * p.depth * p.item)
     s.out_offset = <int32_t *> alloc((pixels + s.pool_y * s.pool_x) * sizeof(int32_t))
     s.tap_offset = s.out_offset + pixels
-    try:
-        if s.packed == NULL or s.out_offset == NULL:
-            raise MemoryError("conv2d: no memory for the packed weights of a convolution")
-        with nogil:
-            fill_out_offsets(s, row_step, pixel_step)
-            parallel_for(pack_vector, &q, p.groups * q.vectors, 32.0 * p.groups * p.cols * p.depth)
-            parallel_for(slide_strip, s, p.n * p.strips, 2 * macs)
-    finally:
-        release(q.packed)
-        release(s.out_offset)
+    if s.packed == NULL or s.out_offset == NULL:
+        raise MemoryError("conv2d: no memory for the packed weights of a convolution")
+    with nogil:
+        fill_out_offsets(s, row_step, pixel_step)
+        parallel_for(pack_vector, &q, p.groups * q.vectors, 32.0 * p.groups * p.cols * p.depth)
     return True
+
+
+cdef bint run_slide(Slide *s) noexcept nogil:
+    """Fill every output pixel; False when out of memory."""
+    cdef Correlation *p = &s.p
+    if not take_scratch(p):
+        return False
+    parallel_for(slide_strip, s, p.n * p.strips, 2.0 * p.n * p.y.out * p.x.out * p.depth * p.cols * p.groups)
+    release(p.scratch)
+    return True
+
+
+cdef void finish_slide(Slide *s) noexcept nogil:
+    release(s.packed)
+    release(s.out_offset)
 
 
 cdef int32_t *weight_offsets(Py_ssize_t channels, Py_ssize_t kh, Py_ssize_t kw) except NULL:
@@ -250,6 +246,71 @@ cdef char *folded_weights(const char *w_oihw, Py_ssize_t item, Py_ssize_t output
     return copy
 
 
+cdef Py_ssize_t pixel_of(const Convolution *layer) noexcept nogil:
+    """Elements from one output pixel to the next: before pooling whole vectors, so that few channels need no masks."""
+    cdef Py_ssize_t lanes = kernels_for_columns(<int> layer.item, layer.o // layer.groups).lanes
+    return ceil_div(layer.o, lanes) * lanes if layer.pool_y * layer.pool_x > 1 else layer.o
+
+
+cdef Py_ssize_t fold_of_layer(const Convolution *layer) noexcept nogil:
+    cdef Axis x
+    if layer.groups > 1:
+        return 1
+    forward_axis(&x, layer.w, layer.ow, layer.kw, layer.stride_x, layer.left, layer.dilation_x)
+    return fold_of(kernels_for(<int> layer.item, False), pixel_of(layer), &x)
+
+
+cdef bint plan_forward(Slide *s, const Convolution *layer, const char *w_oihw, const char *b,
+                       Py_ssize_t fold) except False:
+    """All of a forward pass but its arrays; `finish_forward` releases it. With ``fold`` > 1, x must be finite."""
+    cdef Correlation *p = &s.p
+    cdef Py_ssize_t rows = layer.c // layer.groups * layer.kh, pixel = pixel_of(layer)
+    cdef int32_t *w_offset = NULL
+    cdef char *folded = NULL
+    p.c, p.groups, p.cols, p.item = layer.c, layer.groups, layer.o // layer.groups, layer.item
+    p.kernels = s.pool_kernels = kernels_for_columns(<int> layer.item, p.cols)
+    p.upstream = NULL
+    forward_axis(&p.y, layer.h, layer.oh, layer.kh, layer.stride_y, layer.top, layer.dilation_y)
+    forward_axis(&p.x, layer.w, layer.ow, layer.kw, layer.stride_x, layer.left, layer.dilation_x)
+    s.relu, s.outputs, s.pool_y, s.pool_x = layer.relu, layer.o, layer.pool_y, layer.pool_x
+    s.result_pixel = pixel if s.pool_y * s.pool_x > 1 else 0
+    s.row_stride = layer.ow // s.pool_x * layer.o
+    s.image_stride = layer.oh // s.pool_y * s.row_stride
+    s.fold = fold
+    p.row_offset = p.k_offset = s.out_offset = NULL
+    s.packed = s.bias = NULL
+    try:
+        if fold > 1:
+            w_oihw = folded = folded_weights(w_oihw, p.item, layer.o, pixel, rows, layer.kw, layer.stride_x, fold)
+            fold_axis(&p.x, fold)
+            p.kernels, p.cols = kernels_for(<int> layer.item, False), fold * pixel
+        if b != NULL or s.result_pixel:
+            s.bias = folded_bias(b, p.item, layer.o, pixel, fold)
+        w_offset = weight_offsets(layer.c // layer.groups, layer.kh, p.x.taps)
+        prepare(p, s.pool_y, fold * s.result_pixel)
+        plan_slide(s, w_oihw, w_offset, rows * p.x.taps, p.cols * rows * p.x.taps, p.x.out * fold * pixel, fold * pixel)
+    except BaseException:
+        finish_forward(s)
+        raise
+    finally:
+        release(w_offset)
+        release(folded)
+    return True
+
+
+cdef bint run_forward(const Slide *plan, Py_ssize_t n, const char *x_nhwc, char *y_nhwc, char *codes) noexcept nogil:
+    """y, and with a fused max pool the codes unless NULL, for n images; False when out of memory."""
+    cdef Slide s = plan[0]
+    s.p.n, s.p.source, s.out, s.codes = n, x_nhwc, y_nhwc, codes
+    return run_slide(&s)
+
+
+cdef void finish_forward(Slide *s) noexcept nogil:
+    finish(&s.p)
+    finish_slide(s)
+    release(s.bias)
+
+
 def conv2d_forward(
     const real[:, :, :, ::1] x_nhwc, const real[:, :, :, ::1] w_oihw, const real[::1] b,
     real[:, :, :, ::1] y_nhwc, uint8_t[:, :, :, ::1] codes,
@@ -263,51 +324,29 @@ def conv2d_forward(
     the padding in front, the padding behind follows from the size of ``y_nhwc``.
     """
     cdef Slide s
-    cdef Correlation *p = &s.p
-    cdef Py_ssize_t o = w_oihw.shape[0], channels = w_oihw.shape[1], kh = w_oihw.shape[2], kw = w_oihw.shape[3]
-    cdef Py_ssize_t pixel = o, fold = 1
-    cdef int32_t *w_offset = NULL
-    cdef char *bias = NULL
-    cdef char *folded = NULL
-    cdef const char *w = <const char *> &w_oihw[0, 0, 0, 0]
-    if y_nhwc.shape[0] == 0 or o == 0 or y_nhwc.shape[1] == 0 or y_nhwc.shape[2] == 0:
+    cdef Convolution layer
+    cdef Py_ssize_t n = x_nhwc.shape[0]
+    cdef char *places = NULL if codes is None else <char *> &codes[0, 0, 0, 0]
+    cdef Py_ssize_t fold
+    cdef bint enough
+    if n == 0 or y_nhwc.shape[1] == 0 or y_nhwc.shape[2] == 0 or y_nhwc.shape[3] == 0:
         return
-    p.n, p.c, p.groups, p.cols, p.item = x_nhwc.shape[0], x_nhwc.shape[3], groups, o // groups, sizeof(real)
-    p.kernels = s.pool_kernels = kernels_for_columns(sizeof(real), p.cols)
-    p.source, p.upstream = <const char *> &x_nhwc[0, 0, 0, 0], NULL
-    forward_axis(&p.y, x_nhwc.shape[1], y_nhwc.shape[1] * pool_y, kh, stride_y, top, dilation_y)
-    forward_axis(&p.x, x_nhwc.shape[2], y_nhwc.shape[2] * pool_x, kw, stride_x, left, dilation_x)
-    s.relu, s.outputs, s.pool_y, s.pool_x, s.result_pixel = relu, o, pool_y, pool_x, 0
-    if pool_y * pool_x > 1:  # room for whole vectors, so that few channels need no masks
-        pixel = s.result_pixel = ceil_div(o, p.kernels.lanes) * p.kernels.lanes
-    if groups == 1:
-        fold = fold_of(kernels_for(sizeof(real), False), pixel, &p.x)
-    if fold > 1 and not all_finite(p.source, x_nhwc.size, p.n, p.item):
+    layer.item, layer.c, layer.h, layer.w = sizeof(real), x_nhwc.shape[3], x_nhwc.shape[1], x_nhwc.shape[2]
+    layer.o, layer.oh, layer.ow = y_nhwc.shape[3], y_nhwc.shape[1] * pool_y, y_nhwc.shape[2] * pool_x
+    layer.kh, layer.kw, layer.groups = w_oihw.shape[2], w_oihw.shape[3], groups
+    layer.stride_y, layer.stride_x, layer.top, layer.left = stride_y, stride_x, top, left
+    layer.dilation_y, layer.dilation_x = dilation_y, dilation_x
+    layer.relu, layer.pool_y, layer.pool_x = relu, pool_y, pool_x
+    cdef const char *x = <const char *> &x_nhwc[0, 0, 0, 0]
+    fold = fold_of_layer(&layer)
+    if fold > 1 and not all_finite(x, x_nhwc.size, n, sizeof(real)):
         fold = 1
-    s.fold = fold
-    s.bias = NULL if b is None else <const char *> &b[0]
-    s.out = <char *> &y_nhwc[0, 0, 0, 0]
-    s.codes = NULL if codes is None else <char *> &codes[0, 0, 0, 0]
-    s.row_stride = y_nhwc.shape[2] * o
-    s.image_stride = y_nhwc.shape[1] * s.row_stride
-    try:
-        if fold > 1:
-            w = folded = folded_weights(w, p.item, o, pixel, channels * kh, kw, stride_x, fold)
-            fold_axis(&p.x, fold)
-            p.kernels, p.cols = kernels_for(sizeof(real), False), fold * pixel
-        if s.result_pixel or (fold > 1 and s.bias != NULL):
-            s.bias = bias = folded_bias(s.bias, p.item, o, pixel, fold)
-        w_offset = weight_offsets(channels, kh, p.x.taps)
-        try:
-            prepare(p, pool_y, fold * s.result_pixel)
-            slide(&s, w, w_offset, channels * kh * p.x.taps, p.cols * channels * kh * p.x.taps, p.x.out * fold * pixel,
-                  fold * pixel)
-        finally:
-            finish(p)
-    finally:
-        release(w_offset)
-        release(folded)
-        release(bias)
+    plan_forward(&s, &layer, <const char *> &w_oihw[0, 0, 0, 0], NULL if b is None else <const char *> &b[0], fold)
+    with nogil:
+        enough = run_forward(&s, n, x, <char *> &y_nhwc[0, 0, 0, 0], places)
+        finish_forward(&s)
+    if not enough:
+        raise MemoryError("conv2d: no memory for the strips of a convolution")
 
 
 cdef void flipped_offsets(Correlation *p, int32_t *offset, Py_ssize_t tap_y, Py_ssize_t tap_x, Py_ssize_t kh,
@@ -479,6 +518,7 @@ def conv2d_data_gradient(
     cdef Py_ssize_t h = dx_nhwc.shape[1], w = dx_nhwc.shape[2], c = dx_nhwc.shape[3], phase_y, phase_x, tap_y, tap_x
     cdef Py_ssize_t oh = dy_nhwc.shape[1] * pool_y, ow = dy_nhwc.shape[2] * pool_x
     cdef int32_t *w_offset
+    cdef bint enough
     if dx_nhwc.shape[0] == 0 or c == 0 or h == 0 or w == 0:
         return
     if kh < stride_y or kw < stride_x or dilation_y > 1 or dilation_x > 1 or o * oh * ow == 0:
@@ -514,11 +554,17 @@ def conv2d_data_gradient(
                 flipped_offsets(p, w_offset, tap_y, tap_x, kh, kw, channels,
                                 stride_y // gcd(stride_y, dilation_y), stride_x // gcd(stride_x, dilation_x))
                 s.out = <char *> &dx_nhwc[0, phase_y, phase_x, 0]
+                s.packed, s.out_offset = NULL, NULL
                 try:
                     prepare(p, 1, 0)
-                    slide(&s, <const char *> &w_oihw[0, 0, 0, 0], w_offset, kh * kw,
-                          (o // groups) * channels * kh * kw, s.row_stride, stride_x * c)
+                    plan_slide(&s, <const char *> &w_oihw[0, 0, 0, 0], w_offset, kh * kw,
+                               (o // groups) * channels * kh * kw, s.row_stride, stride_x * c)
+                    with nogil:
+                        enough = run_slide(&s)
                 finally:
                     finish(p)
+                    finish_slide(&s)
+                if not enough:
+                    raise MemoryError("conv2d: no memory for the strips of a data gradient")
     finally:
         release(w_offset)

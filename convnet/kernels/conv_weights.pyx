@@ -9,7 +9,7 @@ buffer of its own; the buffers meet in a fixed tree.
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
 
-from convnet.kernels.conv cimport finish, prepare, real, upstream_of, weight_offsets
+from convnet.kernels.conv cimport finish, prepare, real, take_scratch, upstream_of, weight_offsets
 from convnet.kernels.correlation cimport (
     Correlation, Upstream, ceil_div, fold_axis, fold_of, forward_axis, kernels_for_columns, least, most, strip_source,
     upstream_row, worker_result,
@@ -152,10 +152,11 @@ cdef bint run_gradient(WeightGradient *w) except False:
     cdef Py_ssize_t k
     cdef double macs = <double> p.n * p.y.out * p.x.out * p.depth * p.cols * p.groups
     cut_gradient(w)
+    p.scratch = NULL
     w.parts = <char *> alloc(w.chunks * w.part * p.item)
     w.part_row = <int32_t *> alloc(p.depth * sizeof(int32_t))
     try:
-        if w.parts == NULL or w.part_row == NULL:
+        if w.parts == NULL or w.part_row == NULL or not take_scratch(p):
             raise MemoryError("conv2d: no memory for the partial sums of a weight gradient")
         with nogil:
             for k in range(p.depth):
@@ -169,6 +170,7 @@ cdef bint run_gradient(WeightGradient *w) except False:
     finally:
         release(w.parts)
         release(w.part_row)
+        release(p.scratch)
     return True
 
 
