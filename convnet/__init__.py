@@ -22,7 +22,7 @@ from convnet.errors import (
     WeightsError,
 )
 from convnet.functional import empty_cache, get_num_threads, memory_stats, set_num_threads
-from convnet.inference import fuse
+from convnet.inference import Predictor, fuse
 from convnet.layers import (
     AvgPool2d,
     Conv2d,
@@ -58,6 +58,7 @@ __all__ = [
     "MaxPool2d",
     "MeanSquaredError",
     "Parameter",
+    "Predictor",
     "ReLU",
     "Sequential",
     "SettingError",

@@ -12,7 +12,7 @@ from libc.string cimport memset
 
 from convnet.errors import UnsupportedError
 
-from convnet.kernels.runtime cimport alloc, cn_kernels, cn_product, kernels_for, num_threads, parallel_for, release
+from convnet.kernels.runtime cimport alloc, cn_product, kernels_for, num_threads, parallel_for, release
 
 ctypedef fused real:
     float
@@ -26,27 +26,9 @@ cdef Py_ssize_t BLOCK_VECTORS = 6
 cdef Py_ssize_t MANY = 16
 cdef Py_ssize_t LEAST_VECTORS = 2
 cdef Py_ssize_t PACK_ROWS = 128
+# Of packed weights a task takes whole column groups of the register tile, of up to 3 vectors.
+cdef Py_ssize_t PLAN_VECTORS = 6
 cdef Py_ssize_t MOST_OFFSET = 2**31 - 1  # of the register tile's tables
-
-
-cdef struct Product:
-    # c[r, j] (+)= sum over k of a[r, k] * b[k, j]
-    const cn_kernels *kernels
-    Py_ssize_t item, rows, depth, cols
-    Py_ssize_t task_rows, task_cols, col_tasks
-    const char *a
-    Py_ssize_t a_row, a_k              # strides in elements
-    const char *b
-    Py_ssize_t b_row                   # stride of b's rows; of its columns when `pack`
-    bint pack                          # b is given transposed
-    char *packed                       # a panel for each worker
-    Py_ssize_t panel_bytes
-    char *c
-    const char *bias
-    bint accumulate, relu
-    int32_t *row_offset                # tables of the register tile: rows of a, its k, rows of c
-    int32_t *k_offset
-    int32_t *c_offset
 
 
 cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
@@ -92,7 +74,10 @@ cdef void task(void *job, ptrdiff_t index, int worker) noexcept nogil:
     if p.pack:
         block.b, block.b_k = p.packed + worker * p.panel_bytes, p.kernels.lanes
         block.b_vector = p.kernels.lanes * p.depth
-        pack(p, <char *> block.b, col, block.cols)
+        if p.packed_before:
+            block.b = p.packed + col * p.depth * p.item
+        else:
+            pack(p, <char *> block.b, col, block.cols)
     block.bias = NULL if p.bias == NULL else p.bias + col * p.item
     block.accumulate, block.two_chains = p.accumulate, False
     while row < end:
@@ -117,28 +102,76 @@ cdef Py_ssize_t plan_tasks(Product *p) noexcept nogil:
     return p.col_tasks * ceil_div(p.rows, p.task_rows)
 
 
-cdef bint run(Product *p) except False:
-    cdef Py_ssize_t rows = least(p.rows, BLOCK_ROWS), tasks = plan_tasks(p), r, k
-    cdef int32_t *tables
+cdef bint fill_tables(Product *p) except False:
+    """Allocate and fill the tables of the register tile, for blocks of at most BLOCK_ROWS rows; the caller releases
+    `row_offset`."""
+    cdef Py_ssize_t rows = least(p.rows, BLOCK_ROWS), r, k
     if rows * p.a_row > MOST_OFFSET or rows * p.cols > MOST_OFFSET or p.depth * p.a_k > MOST_OFFSET:
         raise UnsupportedError(f"dense: expected at most {MOST_OFFSET // rows} features, got {p.depth} and {p.cols}")
-    tables = <int32_t *> alloc((2 * rows + p.depth) * sizeof(int32_t))
+    p.row_offset = <int32_t *> alloc((2 * rows + p.depth) * sizeof(int32_t))
+    if p.row_offset == NULL:
+        raise MemoryError("dense: no memory for the tables of a matrix product")
+    p.c_offset, p.k_offset = p.row_offset + rows, p.row_offset + 2 * rows
+    for r in range(rows):
+        p.row_offset[r], p.c_offset[r] = <int32_t> (r * p.a_row), <int32_t> (r * p.cols)
+    for k in range(p.depth):
+        p.k_offset[k] = <int32_t> (k * p.a_k)
+    return True
+
+
+cdef bint run(Product *p) except False:
+    cdef Py_ssize_t tasks = plan_tasks(p)
+    fill_tables(p)
+    p.packed_before = False
     p.panel_bytes = p.task_cols * p.depth * p.item
     p.packed = <char *> alloc(p.panel_bytes * num_threads() if p.pack else 0)
-    p.row_offset, p.c_offset, p.k_offset = tables, tables + rows, tables + 2 * rows
     try:
-        if tables == NULL or p.packed == NULL:
-            raise MemoryError("dense: no memory for the tables of a matrix product")
+        if p.packed == NULL:
+            raise MemoryError("dense: no memory for the packed weights of a matrix product")
         with nogil:
-            for r in range(rows):
-                p.row_offset[r], p.c_offset[r] = <int32_t> (r * p.a_row), <int32_t> (r * p.cols)
-            for k in range(p.depth):
-                p.k_offset[k] = <int32_t> (k * p.a_k)
             parallel_for(task, p, tasks, 2.0 * p.rows * p.depth * p.cols)
     finally:
-        release(tables)
+        release(p.row_offset)
         release(p.packed)
     return True
+
+
+# ---- for plans -------------------------------------------------------------------------------------------------------
+
+
+cdef bint plan_dense(Product *p, Py_ssize_t item, Py_ssize_t depth, Py_ssize_t cols, const char *w, const char *bias,
+                     bint relu) except False:
+    """All of y = x @ w.T + bias but x and y, with w packed; `finish_dense` releases it, also after a failure."""
+    cdef Py_ssize_t lanes
+    p.kernels, p.item, p.depth, p.cols, p.rows = kernels_for(<int> item, False), item, depth, cols, BLOCK_ROWS
+    p.a_row, p.a_k, p.b, p.b_row, p.pack, p.packed_before = depth, 1, w, depth, True, True
+    p.bias, p.accumulate, p.relu, p.panel_bytes = bias, False, relu, 0
+    p.row_offset, p.packed = NULL, NULL
+    lanes = p.kernels.lanes
+    p.packed = <char *> alloc(ceil_div(cols, lanes) * lanes * depth * item)
+    if p.packed == NULL:
+        raise MemoryError("dense: no memory for packed weights")
+    fill_tables(p)
+    pack(p, p.packed, 0, cols)
+    return True
+
+
+cdef void run_dense(const Product *plan, Py_ssize_t rows, const char *x, char *y) noexcept nogil:
+    """A row of 1 is as fast as memory delivers the weights, so they are cut for all threads, not by rows."""
+    cdef Product p = plan[0]
+    p.rows, p.a, p.c = rows, x, y
+    p.task_rows, p.task_cols = BLOCK_ROWS, PLAN_VECTORS * p.kernels.lanes
+    p.col_tasks = ceil_div(p.cols, p.task_cols)
+    parallel_for(task, &p, p.col_tasks * ceil_div(rows, p.task_rows), 2.0 * rows * p.depth * p.cols
+                 + 8.0 * p.depth * p.cols * p.item)
+
+
+cdef void finish_dense(Product *p) noexcept nogil:
+    release(p.row_offset)
+    release(p.packed)
+
+
+# ---- for layers ------------------------------------------------------------------------------------------------------
 
 
 def dense_forward(const real[:, ::1] x, const real[:, ::1] w, const real[::1] b, real[:, ::1] y, bint relu):

@@ -12,7 +12,7 @@ from libc.string cimport memset
 
 from convnet.errors import UnsupportedError
 
-from convnet.kernels.runtime cimport alloc, cn_kernels, cn_pool_run, kernels_for, num_threads, parallel_for, release
+from convnet.kernels.runtime cimport alloc, cn_pool_run, kernels_for, num_threads, parallel_for, release
 
 ctypedef fused real:
     float
@@ -21,23 +21,6 @@ ctypedef fused real:
 # Channels of a task: whole cache lines, and enough tasks for a single image with many channels.
 cdef Py_ssize_t SLICE = 64
 cdef Py_ssize_t MOST_OFFSET = 2**31 - 1  # of a tap in its window
-
-
-cdef struct Axis:
-    Py_ssize_t size, out, taps, step, spread, before
-    Py_ssize_t behind   # padding behind that counts as part of the map (average pooling)
-
-
-cdef struct Pool:
-    const cn_kernels *kernels
-    Py_ssize_t item, c, slices
-    Axis y, x
-    bint average, gradient, count_padding
-    int code_bytes
-    const char *source      # forward: the input; gradient: dy
-    char *result            # forward: the output; gradient: dx
-    char *codes             # max pooling, or NULL
-    int32_t *taps           # for each worker: offsets, then codes
 
 
 cdef inline Py_ssize_t least(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
@@ -134,20 +117,35 @@ cdef void pool_axis(Axis *a, Py_ssize_t size, Py_ssize_t out, Py_ssize_t taps, P
     a.size, a.out, a.taps, a.step, a.before, a.behind, a.spread = size, out, taps, step, pad, pad, spread
 
 
-cdef bint run(Pool *p, Py_ssize_t n) except False:
-    cdef double work = <double> n * p.y.out * p.x.out * p.c * p.y.taps * p.x.taps
+cdef bint check_offsets(Pool *p) except False:
     if p.y.taps * p.y.spread * p.x.size * p.c > MOST_OFFSET:
         raise UnsupportedError(
             f"pool2d: expected rows under one window to have at most {MOST_OFFSET} elements, "
             f"got {p.y.taps * p.y.spread} rows of {p.x.size * p.c}"
         )
-    p.slices = (p.c + SLICE - 1) // SLICE
+    return True
+
+
+cdef bint run_pool(const Pool *plan, Py_ssize_t n, const char *source, char *result) noexcept nogil:
+    """For n images; False when out of memory."""
+    cdef Pool p = plan[0]
+    cdef double work = <double> n * p.y.out * p.x.out * p.c * p.y.taps * p.x.taps
+    p.source, p.result, p.slices = source, result, (p.c + SLICE - 1) // SLICE
     p.taps = <int32_t *> alloc(2 * p.y.taps * p.x.taps * num_threads() * sizeof(int32_t))
     if p.taps == NULL:
-        raise MemoryError("pool2d: no memory for the tables of a pooling")
-    with nogil:
-        parallel_for(pool_slice, p, n * p.slices, 20 * work)
+        return False
+    parallel_for(pool_slice, &p, n * p.slices, 20 * work)
     release(p.taps)
+    return True
+
+
+cdef bint run(Pool *p, Py_ssize_t n) except False:
+    cdef bint enough
+    check_offsets(p)
+    with nogil:
+        enough = run_pool(p, n, p.source, p.result)
+    if not enough:
+        raise MemoryError("pool2d: no memory for the tables of a pooling")
     return True
 
 

@@ -1,0 +1,153 @@
+"""Networks compiled for inference: the operations of this package, planned once and run in one call."""
+
+import math
+
+import numpy as np
+
+from convnet.errors import DTypeError, ShapeError
+from convnet.functional._arrays import FloatArray, empty, floats, to_nchw, to_nhwc
+from convnet.functional._conv import geometry as conv_geometry
+from convnet.functional._pool import Geometry
+from convnet.functional._pool import geometry as pool_geometry
+from convnet.kernels import plan as kernels
+from convnet.shapes import IntPair, Padding, pair
+
+Shape = tuple[int, ...]
+
+
+class Plan:
+    """Operations on images of one size, in order.
+
+    Each operation reads one place or two and writes one. A place is an offset, in elements, into memory that a run
+    takes for itself (one image's share of it), or `INPUT` or `OUTPUT`. Whoever plans sees to it that places in use at
+    the same time do not overlap. Arguments are those of the functions of the same names; shapes are without the batch.
+
+    Parameters
+    ----------
+    input_shape, output_shape : (c, h, w) or (features,)
+    dtype : float32 or float64
+        Of all arrays; weights are copied.
+    operations : int
+        At most that many.
+    places : int
+        Elements of all places of one image.
+    """
+
+    INPUT = kernels.INPUT
+    OUTPUT = kernels.OUTPUT
+
+    def __init__(self, input_shape: Shape, output_shape: Shape, dtype: np.dtype, operations: int, places: int) -> None:
+        self.input_shape, self.output_shape, self.dtype = input_shape, output_shape, dtype
+        x_elements, y_elements = math.prod(input_shape), math.prod(output_shape)
+        self._plan = kernels.Plan(operations, dtype.itemsize, places, x_elements, y_elements)
+
+    def conv2d(
+        self,
+        x: int,
+        y: int,
+        input_shape: Shape,
+        w: FloatArray,
+        b: FloatArray | None,
+        *,
+        stride: IntPair,
+        padding: Padding,
+        dilation: IntPair,
+        groups: int,
+        relu: bool = False,
+        pool: IntPair | None = None,
+    ) -> None:
+        """Convolve; with ``relu`` rectify; with ``pool``, which needs ``relu``, take maxima of windows side by side."""
+        size = input_shape[1], input_shape[2]
+        out, window = conv_geometry(size, w.shape[2:], stride, padding, dilation)
+        windows = (1, 1) if pool is None else pair(pool, "pool")
+        self._plan.conv2d(x, y, np.ascontiguousarray(w), b, size, out, window, groups, relu, windows)
+
+    def dense(self, x: int, y: int, w: FloatArray, b: FloatArray | None, *, relu: bool = False) -> None:
+        """Multiply rows with weights; with ``relu`` rectify."""
+        self._plan.dense(x, y, np.ascontiguousarray(w), None if b is None else b.copy(), relu)
+
+    def max_pool2d(
+        self,
+        x: int,
+        y: int,
+        input_shape: Shape,
+        *,
+        kernel_size: IntPair,
+        stride: IntPair,
+        padding: IntPair,
+        dilation: IntPair,
+        ceil_mode: bool,
+    ) -> None:
+        """Take the maximum of each window."""
+        c, *size = input_shape
+        geometry = pool_geometry((size[0], size[1]), kernel_size, stride, padding, dilation, ceil_mode)
+        self._pool2d(x, y, c, (size[0], size[1]), geometry, False, False)
+
+    def avg_pool2d(
+        self,
+        x: int,
+        y: int,
+        input_shape: Shape,
+        *,
+        kernel_size: IntPair,
+        stride: IntPair,
+        padding: IntPair,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> None:
+        """Take the mean of each window."""
+        c, *size = input_shape
+        geometry = pool_geometry((size[0], size[1]), kernel_size, stride, padding, 1, ceil_mode)
+        self._pool2d(x, y, c, (size[0], size[1]), geometry, True, count_include_pad)
+
+    def _pool2d(
+        self,
+        x: int,
+        y: int,
+        c: int,
+        size: tuple[int, int],
+        geometry: Geometry,
+        average: bool,
+        count_include_pad: bool,
+    ) -> None:
+        window = geometry.window
+        kernel, stride, padding = window[:2], window[2:4], window[4:]
+        self._plan.pool2d(
+            x, y, c, size, geometry.size, kernel, stride, padding, geometry.dilation, average, count_include_pad
+        )
+
+    def relu(self, x: int, y: int, input_shape: Shape) -> None:
+        """Rectify."""
+        self._plan.relu(x, y, math.prod(input_shape))
+
+    def flatten(self, x: int, y: int, input_shape: Shape) -> None:
+        """Lay images out in the order (c, h, w)."""
+        c, *size = input_shape
+        self._plan.flatten(x, y, c, math.prod(size))
+
+    def copy(self) -> None:
+        """Hand the input out as the output."""
+        self._plan.flatten(self.INPUT, self.OUTPUT, 1, math.prod(self.input_shape))
+
+    def run(self, x: FloatArray, who: str) -> FloatArray:
+        """Run all operations on a batch; holds no lock, writes nothing but its result.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If x is no batch of the shape and type that was planned for.
+        """
+        x = floats(x, who, "x")
+        if x.shape[1:] != self.input_shape:
+            expected = ", ".join(map(str, ("n", *self.input_shape)))
+            raise ShapeError(f"{who}: expected x of shape ({expected}), got {x.shape}")
+        if x.dtype != self.dtype:
+            raise DTypeError(f"{who}: expected x of dtype {self.dtype}, got {x.dtype}")
+        maps = to_nhwc(x) if x.ndim == 4 else np.ascontiguousarray(x)
+        shape = self.output_shape
+        if len(shape) == 3:
+            y = empty((len(x), shape[1], shape[2], shape[0]), self.dtype)
+        else:
+            y = empty((len(x), *shape), self.dtype)
+        self._plan.run(maps.reshape(-1), y.reshape(-1))
+        return to_nchw(y) if len(shape) == 3 else y

@@ -1,0 +1,69 @@
+"""Merging neighbouring operations of a program into one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from convnet.inference._program import Operation, Program
+
+Merged = tuple[str, dict[str, Any]] | None
+"""Name and settings of the operation that does the work of two, if there is one."""
+
+Merge = Callable[[Program, Operation, Operation], Merged]
+"""What becomes of two operations of which the second is the only reader of the first."""
+
+
+def simplify(program: Program) -> None:
+    """Merge operations until nothing can be merged; the values stay the same, but for rounding."""
+    while _merge_one(program):
+        pass
+
+
+def _merge_one(program: Program) -> bool:
+    writers = {operation.output: operation for operation in program.operations}
+    for second in program.operations:
+        first = writers.get(second.inputs[0])
+        if first is None or len(second.inputs) > 1 or first.output == program.output:
+            continue
+        merge = _MERGES.get((first.name, second.name))
+        if merge is None or len(program.consumers(first.output)) > 1:
+            continue
+        merged = merge(program, first, second)
+        if merged is not None:
+            second.name, second.settings = merged
+            second.inputs = first.inputs
+            program.operations.remove(first)
+            return True
+    return False
+
+
+def _relu(program: Program, first: Operation, second: Operation) -> Merged:
+    if first.settings.get("relu"):
+        return first.name, first.settings
+    return first.name, {**first.settings, "relu": True}
+
+
+def _max_pool2d(program: Program, conv: Operation, pool: Operation) -> Merged:
+    """A max pool whose windows lie side by side, behind a ReLU."""
+    settings = pool.settings
+    side_by_side = settings["stride"] == settings["kernel_size"] and settings["padding"] == (0, 0)
+    plain = settings["dilation"] == (1, 1) and not settings["ceil_mode"]
+    if not (side_by_side and plain and conv.settings.get("relu")) or "pool" in conv.settings:
+        return None
+    return "conv2d", {**conv.settings, "pool": settings["kernel_size"]}
+
+
+def _dense_of_flattened(program: Program, flatten: Operation, dense: Operation) -> Merged:
+    """The columns of the weights in the order of the pixels in memory, (h, w, c)."""
+    c, h, w = program.shapes[flatten.inputs[0]]
+    weights = dense.settings["w"].reshape(-1, c, h, w).transpose(0, 2, 3, 1)
+    return "dense", {**dense.settings, "w": np.ascontiguousarray(weights.reshape(len(weights), -1))}
+
+
+_MERGES: dict[tuple[str, str], Merge] = {
+    ("conv2d", "relu"): _relu,
+    ("dense", "relu"): _relu,
+    ("conv2d", "max_pool2d"): _max_pool2d,
+    ("flatten", "dense"): _dense_of_flattened,
+}

@@ -1,0 +1,40 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+INPUT: int
+OUTPUT: int
+
+class Plan:
+    def __init__(self, room: int, item: int, places: int, x_elements: int, y_elements: int) -> None: ...
+    def conv2d(
+        self,
+        x_place: int,
+        y_place: int,
+        w_oihw: NDArray[Any],
+        b: NDArray[Any] | None,
+        size: tuple[int, int],
+        out_size: tuple[int, int],
+        window: tuple[int, int, int, int, int, int],
+        groups: int,
+        relu: bool,
+        pool: tuple[int, int],
+    ) -> None: ...
+    def dense(self, x_place: int, y_place: int, w: NDArray[Any], b: NDArray[Any] | None, relu: bool) -> None: ...
+    def pool2d(
+        self,
+        x_place: int,
+        y_place: int,
+        c: int,
+        size: tuple[int, int],
+        out_size: tuple[int, int],
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+        dilation: tuple[int, int],
+        average: bool,
+        count_include_pad: bool,
+    ) -> None: ...
+    def relu(self, x_place: int, y_place: int, elements: int) -> None: ...
+    def flatten(self, x_place: int, y_place: int, c: int, pixels: int) -> None: ...
+    def run(self, x: NDArray[Any], y: NDArray[Any]) -> None: ...

@@ -1,0 +1,282 @@
+# cython: language_level=3, freethreading_compatible=True
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""A network for inference, compiled: steps that are planned once, then run in one call without the GIL.
+
+A step reads and writes *places*: regions of one block of memory that every call takes for itself, so that any number of
+threads may run a plan at once. A place is given by its offset for a batch of one image, in elements; INPUT and OUTPUT
+are the caller's arrays. A batch runs in passes of a few images, whose activations stay in the cache from step to step.
+"""
+
+from libc.stdlib cimport free, malloc
+
+from convnet.kernels.conv cimport (
+    Convolution, Slide, all_finite, finish_forward, fold_of_layer, plan_forward, run_forward,
+)
+from convnet.kernels.dense cimport Product, finish_dense, plan_dense, run_dense
+from convnet.kernels.pool cimport Pool, check_offsets, pool_axis, run_pool
+from convnet.kernels.runtime cimport alloc, cn_kernels, kernels_for, parallel_for, release
+
+ctypedef fused real:
+    float
+    double
+
+INPUT, OUTPUT = -1, -2
+
+# Images of a pass: their activations share this many bytes, as far as one image allows.
+cdef Py_ssize_t PASS_BYTES = 16 * 1024 * 1024
+# Elements of a task of an elementwise step.
+cdef Py_ssize_t BLOCK = 16384
+
+
+cdef struct Step:
+    bint (*run)(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil
+    void (*finish)(void *state) noexcept nogil
+    void *state                     # what `run` has planned
+    Py_ssize_t a, b, y              # places
+    Py_ssize_t item, elements       # of y, for one image
+    bint relu
+
+
+# ---- convolution -----------------------------------------------------------------------------------------------------
+
+
+cdef struct Convolved:
+    Slide plain, folded             # the folded one, if any, serves finite maps
+    Py_ssize_t fold, elements       # of x
+
+
+cdef bint run_conv2d(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
+    cdef Convolved *s = <Convolved *> step.state
+    if s.fold > 1 and all_finite(a, n * s.elements, n, step.item):
+        return run_forward(&s.folded, n, a, y, NULL)
+    return run_forward(&s.plain, n, a, y, NULL)
+
+
+cdef void finish_conv2d(void *state) noexcept nogil:
+    cdef Convolved *s = <Convolved *> state
+    finish_forward(&s.plain)
+    if s.fold > 1:
+        finish_forward(&s.folded)
+
+
+# ---- dense, pooling --------------------------------------------------------------------------------------------------
+
+
+cdef bint run_dense_step(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
+    run_dense(<const Product *> step.state, n, a, y)
+    return True
+
+
+cdef void finish_dense_step(void *state) noexcept nogil:
+    finish_dense(<Product *> state)
+
+
+cdef bint run_pool_step(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
+    return run_pool(<const Pool *> step.state, n, a, y)
+
+
+cdef void finish_nothing(void *state) noexcept nogil:
+    pass
+
+
+# ---- elementwise -----------------------------------------------------------------------------------------------------
+
+
+cdef struct Elementwise:
+    const cn_kernels *kernels
+    const Step *step
+    Py_ssize_t n, rows, cols
+    const char *a
+    const char *b
+    char *y
+
+
+cdef void relu_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Elementwise *e = <Elementwise *> job
+    cdef Py_ssize_t at = index * BLOCK, count = min(BLOCK, e.n - at), item = e.step.item
+    e.kernels.relu(e.y + at * item, e.a + at * item, count)
+
+
+cdef bint run_relu(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
+    cdef Elementwise e
+    e.kernels, e.step, e.n, e.a, e.b, e.y = kernels_for(<int> step.item, False), step, n * step.elements, a, b, y
+    parallel_for(relu_block, &e, (e.n + BLOCK - 1) // BLOCK, 16.0 * e.n * step.item)
+    return True
+
+
+cdef void flatten_image(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Elementwise *e = <Elementwise *> job
+    cdef Py_ssize_t at = index * e.rows * e.cols * e.step.item
+    e.kernels.transpose(e.y + at, e.a + at, e.rows, e.cols, e.rows, e.cols)
+
+
+cdef bint run_flatten(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
+    """From (h * w, c) to (c, h * w)."""
+    cdef Elementwise e
+    e.kernels, e.step, e.a, e.b, e.y = kernels_for(<int> step.item, False), step, a, b, y
+    e.cols = (<Py_ssize_t *> step.state)[0]
+    e.rows = step.elements // e.cols
+    parallel_for(flatten_image, &e, n, 16.0 * n * step.elements * step.item)
+    return True
+
+
+# ---- the plan --------------------------------------------------------------------------------------------------------
+
+
+cdef class Plan:
+    """Steps for images of one size, of elements of ``item`` bytes; ``places`` elements hold all places of one image."""
+
+    cdef list arrays                # weights that the steps point to
+    cdef Step *steps
+    cdef Py_ssize_t count, room, item, places, x_elements, y_elements
+    cdef bint closed
+
+    def __cinit__(self, Py_ssize_t room, Py_ssize_t item, Py_ssize_t places, Py_ssize_t x_elements,
+                  Py_ssize_t y_elements):
+        self.arrays, self.count, self.room, self.item, self.places = [], 0, room, item, places
+        self.x_elements, self.y_elements = x_elements, y_elements
+        self.steps = <Step *> malloc((room + 1) * sizeof(Step))
+        if self.steps == NULL:
+            raise MemoryError("Plan: no memory for the steps")
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            self.steps[i].finish(self.steps[i].state)
+            free(self.steps[i].state)
+        free(self.steps)
+
+    cdef Step *new_step(self, Py_ssize_t a, Py_ssize_t b, Py_ssize_t y, Py_ssize_t elements,
+                        size_t state_bytes) except NULL:
+        """A step that is not yet counted: it becomes one with `add_step`."""
+        cdef Step *step = self.steps + self.count
+        assert self.count < self.room
+        step.a, step.b, step.y, step.elements, step.item, step.relu = a, b, y, elements, self.item, False
+        step.finish = finish_nothing
+        step.state = malloc(state_bytes + 1)
+        if step.state == NULL:
+            raise MemoryError("Plan: no memory for a step")
+        return step
+
+    def conv2d(
+        self, Py_ssize_t x_place, Py_ssize_t y_place, const real[:, :, :, ::1] w_oihw, const real[::1] b,
+        tuple size, tuple out_size, tuple window, Py_ssize_t groups, bint relu, tuple pool,
+    ):
+        """As `conv2d_forward`: sizes of the maps, window = (strides, padding in front, dilations), pool windows."""
+        cdef Convolution layer
+        cdef Convolved *s
+        cdef const char *w = <const char *> &w_oihw[0, 0, 0, 0]
+        cdef const char *bias = NULL if b is None else <const char *> &b[0]
+        layer.item, layer.c, layer.o, layer.groups = self.item, w_oihw.shape[1] * groups, w_oihw.shape[0], groups
+        layer.h, layer.w = size
+        layer.oh, layer.ow = out_size
+        layer.kh, layer.kw = w_oihw.shape[2], w_oihw.shape[3]
+        layer.stride_y, layer.stride_x, layer.top, layer.left, layer.dilation_y, layer.dilation_x = window
+        layer.pool_y, layer.pool_x = pool
+        layer.relu = relu
+        cdef Py_ssize_t elements = layer.oh // layer.pool_y * (layer.ow // layer.pool_x) * layer.o
+        cdef Step *step = self.new_step(x_place, 0, y_place, elements, sizeof(Convolved))
+        s = <Convolved *> step.state
+        s.fold, s.elements = fold_of_layer(&layer), layer.h * layer.w * layer.c
+        try:
+            plan_forward(&s.plain, &layer, w, bias, 1)
+            try:
+                if s.fold > 1:
+                    plan_forward(&s.folded, &layer, w, bias, s.fold)
+            except BaseException:
+                finish_forward(&s.plain)
+                raise
+        except BaseException:
+            free(s)
+            raise
+        step.run, step.finish = run_conv2d, finish_conv2d
+        self.count += 1
+
+    def dense(self, Py_ssize_t x_place, Py_ssize_t y_place, const real[:, ::1] w, const real[::1] b, bint relu):
+        """As `dense_forward`."""
+        cdef Step *step = self.new_step(x_place, 0, y_place, w.shape[0], sizeof(Product))
+        cdef Product *p = <Product *> step.state
+        try:
+            plan_dense(p, self.item, w.shape[1], w.shape[0], <const char *> &w[0, 0],
+                       NULL if b is None else <const char *> &b[0], relu)
+        except BaseException:
+            finish_dense(p)
+            free(p)
+            raise
+        self.arrays.append((w, b))
+        step.run, step.finish = run_dense_step, finish_dense_step
+        self.count += 1
+
+    def pool2d(
+        self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t c, tuple size, tuple out_size, tuple kernel,
+        tuple stride, tuple padding, tuple dilation, bint average, bint count_include_pad,
+    ):
+        """As `max_pool2d_forward`, or with ``average`` as `average_pool2d_forward`."""
+        cdef Step *step = self.new_step(x_place, 0, y_place, out_size[0] * out_size[1] * c, sizeof(Pool))
+        cdef Pool *p = <Pool *> step.state
+        p.kernels, p.item, p.c = kernels_for(<int> self.item, c <= 8), self.item, c
+        pool_axis(&p.y, size[0], out_size[0], kernel[0], stride[0], padding[0], dilation[0])
+        pool_axis(&p.x, size[1], out_size[1], kernel[1], stride[1], padding[1], dilation[1])
+        p.average, p.gradient, p.count_padding, p.codes, p.code_bytes = average, False, count_include_pad, NULL, 0
+        try:
+            check_offsets(p)
+        except BaseException:
+            free(p)
+            raise
+        step.run = run_pool_step
+        self.count += 1
+
+    def relu(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t elements):
+        """y = max(x, 0), NaN passes."""
+        cdef Step *step = self.new_step(x_place, 0, y_place, elements, 0)
+        step.run = run_relu
+        self.count += 1
+
+    def flatten(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t c, Py_ssize_t pixels):
+        """Channels-last maps as rows in the order (c, h, w)."""
+        cdef Step *step = self.new_step(x_place, 0, y_place, c * pixels, sizeof(Py_ssize_t))
+        (<Py_ssize_t *> step.state)[0] = c
+        step.run = run_flatten
+        self.count += 1
+
+    def run(self, const real[::1] x, real[::1] y):
+        """Run all steps; x and y are whole batches."""
+        cdef bint enough
+        cdef Py_ssize_t n = x.shape[0] // self.x_elements
+        assert sizeof(real) == self.item and y.shape[0] == n * self.y_elements
+        if n == 0:
+            return
+        with nogil:
+            enough = run_plan(self.steps, self.count, n, self.places * self.item, <const char *> &x[0],
+                              self.x_elements * self.item, <char *> &y[0], self.y_elements * self.item)
+        if not enough:
+            raise MemoryError("Plan: no memory for the activations of a batch")
+
+
+cdef const char *place(Py_ssize_t offset, Py_ssize_t images, Py_ssize_t item, const char *places, const char *x,
+                       const char *y) noexcept nogil:
+    if offset == -1:
+        return x
+    return y if offset == -2 else places + offset * images * item
+
+
+cdef bint run_plan(const Step *steps, Py_ssize_t count, Py_ssize_t n, Py_ssize_t image_bytes, const char *x,
+                   Py_ssize_t x_bytes, char *y, Py_ssize_t y_bytes) noexcept nogil:
+    cdef Py_ssize_t images = max(1, min(n, PASS_BYTES // max(image_bytes, 1))), first = 0, here, i
+    cdef char *places = <char *> alloc(images * image_bytes)
+    cdef const Step *step
+    cdef bint enough = places != NULL
+    images = (n + (n + images - 1) // images - 1) // ((n + images - 1) // images)  # even passes
+    while enough and first < n:
+        here = min(images, n - first)
+        for i in range(count):
+            step = steps + i
+            enough = enough and step.run(
+                step, here, place(step.a, here, step.item, places, x, y), place(step.b, here, step.item, places, x, y),
+                <char *> place(step.y, here, step.item, places, x, y),
+            )
+        x += here * x_bytes
+        y += here * y_bytes
+        first += here
+    release(places)
+    return enough

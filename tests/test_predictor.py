@@ -1,0 +1,192 @@
+"""The compiled plan: the numbers of the model, whatever the batch, the threads and what happens to the model later."""
+
+import threading
+
+import numpy as np
+import pytest
+from bounds import assert_equal, assert_same_bits
+from layouts import freeze
+
+import convnet
+from convnet import (
+    AvgPool2d,
+    Conv2d,
+    Dense,
+    Dropout,
+    DTypeError,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    Predictor,
+    ReLU,
+    Sequential,
+    SettingError,
+    ShapeError,
+    UnsupportedError,
+)
+
+MODELS = {
+    "lenet": lambda d: (convnet.models.lenet(rng=0), (1, 28, 28)),
+    "simple_cnn": lambda d: (convnet.models.simple_cnn(rng=0), (1, 28, 28)),
+    "convolution": lambda d: (Sequential(Conv2d(3, 5, 3, stride=2, padding=1, dtype=d)), (3, 9, 8)),
+    "folded": lambda d: (Sequential(Conv2d(2, 4, (2, 3), padding="same", dtype=d)), (2, 9, 16)),
+    "grouped": lambda d: (Sequential(Conv2d(6, 9, 3, groups=3, dilation=2, bias=False, dtype=d), ReLU()), (6, 9, 9)),
+    "pooling": lambda d: (
+        Sequential(MaxPool2d(3, 2, padding=1), Conv2d(4, 6, 1, dtype=d), AvgPool2d(2, ceil_mode=True), ReLU()),
+        (4, 13, 13),
+    ),
+    "overlapping": lambda d: (Sequential(Conv2d(4, 6, 3, dtype=d), ReLU(), MaxPool2d(3, 2)), (4, 13, 13)),
+    "not rectified": lambda d: (Sequential(Conv2d(4, 6, 3, dtype=d), MaxPool2d(2)), (4, 13, 13)),
+    "two pools": lambda d: (Sequential(Conv2d(4, 6, 3, dtype=d), ReLU(), MaxPool2d(2), MaxPool2d(2)), (4, 14, 14)),
+    "flattened maps": lambda d: (Sequential(Conv2d(3, 4, 3, dtype=d), Flatten()), (3, 6, 7)),
+    "flattened twice": lambda d: (Sequential(Flatten(), ReLU(), Dense(24, 7, dtype=d)), (2, 3, 4)),
+    "rows": lambda d: (Sequential(Dense(12, 300, dtype=d), ReLU(), ReLU(), Dense(300, 3, bias=False, dtype=d)), (12,)),
+    "nested": lambda d: (Sequential(Sequential(Conv2d(1, 2, 3, dtype=d)), Sequential(ReLU(), Dropout(0.5))), (1, 5, 5)),
+    "nothing": lambda d: (Sequential(Dropout(0.5)), (2, 3, 4)),
+    "empty": lambda d: (Sequential(), (7,)),
+}
+
+
+def _integers(name, dtype, n, seed=0):
+    """A model and a batch on which every order of summation gives the same."""
+    rng = np.random.default_rng(seed)
+    model, shape = MODELS[name](dtype)
+    for parameter in model.parameters():
+        parameter.value[...] = rng.integers(-2, 3, parameter.shape)
+    kind = model.parameters()[0].dtype if model.parameters() else np.float32
+    return model, shape, rng.integers(-2, 3, (n, *shape)).astype(kind)
+
+
+@pytest.mark.parametrize("n", [1, 7, 130])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_numbers_of_the_model(name, n, dtype):
+    model, shape, x = _integers(name, dtype, n)
+    expected = model(x)
+    freeze(x)
+    y = Predictor(model, shape)(x)
+    assert_equal(y, expected)
+    assert y.dtype == expected.dtype
+    assert not np.shares_memory(x, y)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_same_bits_for_any_threads_and_any_batch(name):
+    model, shape = MODELS[name](np.float32)
+    x = np.random.default_rng(1).standard_normal((40, *shape)).astype(np.float32)
+    predictor = Predictor(model, shape)
+    convnet.set_num_threads(1)
+    expected = predictor(x)
+    for threads in 2, 3:
+        convnet.set_num_threads(threads)
+        assert_same_bits(predictor(x), expected, f"{threads} threads")
+    parts = [predictor(x[i:end]) for i, end in ((0, 1), (1, 3), (3, 40))]
+    assert_same_bits(np.concatenate(parts), expected, "parts of the batch")
+
+
+def test_batches_run_in_passes(rng):
+    """Wide maps: one image takes more than a pass has room for."""
+    model = Sequential(Conv2d(1, 32, 1, rng=0), ReLU(), Conv2d(32, 1, 1, rng=1))
+    x = rng.integers(-3, 4, (3, 1, 400, 400)).astype(np.float32)
+    for parameter in model.parameters():
+        parameter.value[...] = np.round(4 * parameter.value)
+    assert_equal(Predictor(model, (1, 400, 400))(x), model(x))
+
+
+def test_an_empty_batch():
+    model, shape = MODELS["lenet"](np.float32)
+    assert Predictor(model, shape)(np.zeros((0, *shape), np.float32)).shape == (0, 10)
+
+
+def test_any_strides(rng):
+    model, shape, x = _integers("overlapping", np.float32, 6)
+    expected = model(x)
+    predictor = Predictor(model, shape)
+    assert_equal(predictor(np.asfortranarray(x)), expected)
+    assert_equal(predictor(np.repeat(x, 2, axis=3)[..., ::2]), expected)
+    assert_equal(predictor(x[::-1]), expected[::-1])
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_nan_stays_in_its_window(poison):
+    model, shape, x = _integers("folded", np.float32, 2)
+    x[1, 0, 4, 7] = poison
+    with np.errstate(invalid="ignore"):
+        assert_equal(Predictor(model, shape)(x), model(x))
+
+
+def test_later_training_does_not_show():
+    model, shape, x = _integers("lenet", np.float32, 3)
+    predictor = Predictor(model, shape)
+    before = predictor(x)
+    for parameter in model.parameters():
+        parameter.value[...] = 1
+    assert_same_bits(predictor(x), before)
+
+
+def test_threads_may_share_one():
+    model, shape, x = _integers("lenet", np.float32, 64)
+    predictor, expected = Predictor(model, shape), model(x)
+    results = [None] * 8
+
+    def work(i):
+        for _ in range(20):
+            results[i] = predictor(x[i : i + 8])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(results))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, result in enumerate(results):
+        assert_equal(result, expected[i : i + 8])
+
+
+def test_neighbours_are_merged():
+    predictor = Predictor(convnet.models.lenet(rng=0), (1, 28, 28))
+    assert str(predictor).splitlines()[1:] == [
+        "  conv2d relu pool=(2, 2)  (6, 12, 12)",
+        "  conv2d relu pool=(2, 2)  (16, 4, 4)",
+        "  dense relu               (120,)",
+        "  dense relu               (84,)",
+        "  dense                    (10,)",
+    ]
+
+
+class Own(Layer):
+    def forward(self, x, ctx=None):
+        return x
+
+    def backward(self, dy, ctx):
+        return dy
+
+    def output_shape(self, input_shape):
+        return input_shape
+
+
+class OwnReLU(ReLU):
+    pass
+
+
+@pytest.mark.parametrize("layer", [Own, OwnReLU])
+def test_layers_of_others(layer):
+    with pytest.raises(
+        UnsupportedError, match=rf"^Sequential\[1\] Predictor: expected layers among .*, got {layer.__name__}$"
+    ):
+        Predictor(Sequential(ReLU(), layer()), (3,))
+
+
+def test_what_does_not_fit():
+    model = Sequential(Conv2d(3, 4, 3), ReLU())
+    predictor = Predictor(model, (3, 8, 8))
+    with pytest.raises(ShapeError, match=r"^Predictor: expected x of shape \(n, 3, 8, 8\), got \(2, 3, 8, 9\)$"):
+        predictor(np.zeros((2, 3, 8, 9), np.float32))
+    with pytest.raises(ShapeError, match=r"^Predictor: expected x of shape \(n, 3, 8, 8\), got \(3, 8, 8\)$"):
+        predictor(np.zeros((3, 8, 8), np.float32))
+    with pytest.raises(DTypeError, match=r"^Predictor: expected x of dtype float32, got float64$"):
+        predictor(np.zeros((2, 3, 8, 8)))
+    with pytest.raises(DTypeError, match=r"^Predictor: expected x of dtype float32 or float64, got uint8; scale"):
+        predictor(np.zeros((2, 3, 8, 8), np.uint8))
+    with pytest.raises(ShapeError, match=r"^Sequential\[0\] Conv2d: expected"):
+        Predictor(model, (1, 8, 8))
+    with pytest.raises(SettingError, match=r"^Predictor input_shape: expected"):
+        Predictor(model, (3, 0, 8))
