@@ -19,31 +19,23 @@
 #endif
 
 #define CN_KERNELS                                                                                                     \
-    {CN_THIS_ISA,                                                                                                      \
-     LANES,                                                                                                            \
-     NAME(product),                                                                                                    \
-     NAME(pack),                                                                                                       \
-     NAME(scatter_add),                                                                                                \
-     NAME(add),                                                                                                        \
-     NAME(all_finite),                                                                                                 \
-     NAME(column_sums),                                                                                                \
-     NAME(transpose),                                                                                                  \
-     NAME(relu),                                                                                                       \
-     NAME(relu_gradient),                                                                                              \
-     NAME(max_pool),                                                                                                   \
-     NAME(max_pool_gradient),                                                                                          \
-     NAME(relu_max_pool),                                                                                              \
-     NAME(unpool),                                                                                                     \
-     NAME(average_pool),                                                                                               \
-     NAME(average_pool_gradient),                                                                                      \
-     NAME(softmax),                                                                                                    \
-     NAME(sgd),                                                                                                        \
+    {CN_THIS_ISA,         LANES,                                                                                       \
+     NAME(product),       NAME(dots),                                                                                  \
+     NAME(pack),          NAME(scatter_add),                                                                           \
+     NAME(add),           NAME(all_finite),                                                                            \
+     NAME(column_sums),   NAME(transpose),                                                                             \
+     NAME(relu),          NAME(relu_gradient),                                                                         \
+     NAME(max_pool),      NAME(max_pool_gradient),                                                                     \
+     NAME(relu_max_pool), NAME(unpool),                                                                                \
+     NAME(average_pool),  NAME(average_pool_gradient),                                                                 \
+     NAME(softmax),       NAME(sgd),                                                                                   \
      NAME(adam)}
 
 #define CN_DOUBLE 0
 #define CN_EXP expf
 #include "simd.h"
 #include "tile.h"
+#include "dots.h"
 #include "layout.h"
 #include "pool.h"
 #include "activation.h"
@@ -56,6 +48,7 @@ static const cn_kernels kernels_f32 = CN_KERNELS;
 #define CN_EXP exp
 #include "simd.h"
 #include "tile.h"
+#include "dots.h"
 #include "layout.h"
 #include "pool.h"
 #include "activation.h"

@@ -25,6 +25,19 @@ typedef struct {
                              callers that always cut the rows alike, as bits depend on the height of a tile then */
 } cn_product;
 
+/* y[r, j] = bias[j] + sum over k of x[r, k] * w[j, k]; strides from row to row. The order of a sum does not depend on
+   rows and cols. */
+typedef struct {
+    ptrdiff_t rows, depth, cols;
+    const void *x;
+    ptrdiff_t x_row;
+    const void *w;
+    ptrdiff_t w_row;
+    const void *bias; /* or NULL */
+    void *y;
+    ptrdiff_t y_row;
+} cn_dots;
+
 /* A run of output pixels of one pooling row that see the same taps. */
 typedef struct {
     ptrdiff_t pixels, channels;
@@ -41,6 +54,7 @@ typedef struct {
     ptrdiff_t lanes; /* elements in a vector */
 
     void (*product)(const cn_product *p);
+    void (*dots)(const cn_dots *d);
     /* packed[(j / lanes) * depth * lanes + k * lanes + j % lanes] = src[k_offset[k] + j * col_stride]; behind cols 0 */
     void (*pack)(void *packed, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
                  ptrdiff_t cols);

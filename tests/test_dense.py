@@ -17,6 +17,12 @@ SHAPES = [
     (100, 84, 10),
     (64, 256, 120),
     (700, 513, 129),
+    (1, 300, 7),  # few rows, read in place
+    (31, 256, 50),
+    (5, 1001, 25),
+    (3, 2049, 130),  # long rows: in chunks of the outputs
+    (16, 2500, 1100),
+    (65, 2048, 40),  # too many rows for that
 ]
 SAMPLED = [tuple(map(int, shape)) for shape in np.random.default_rng(3).integers(1, [40, 70, 70], (60, 3))]
 

@@ -10,6 +10,7 @@ cdef struct Product:
     const cn_kernels *kernels
     Py_ssize_t item, rows, depth, cols
     Py_ssize_t task_rows, task_cols, col_tasks
+    Py_ssize_t block_depth             # of a product
     const char *a
     Py_ssize_t a_row, a_k              # strides in elements
     const char *b

@@ -36,6 +36,16 @@ cdef extern from "kernels.h" nogil:
         bint accumulate
         bint two_chains
 
+    ctypedef struct cn_dots:
+        ptrdiff_t rows, depth, cols
+        const void *x
+        ptrdiff_t x_row
+        const void *w
+        ptrdiff_t w_row
+        const void *bias
+        void *y
+        ptrdiff_t y_row
+
     ctypedef struct cn_pool_run:
         ptrdiff_t pixels, channels, x_step, y_step, taps
         const int32_t *tap_offset
@@ -46,6 +56,7 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct cn_kernels:
         ptrdiff_t lanes
         void (*product)(const cn_product *p) noexcept nogil
+        void (*dots)(const cn_dots *d) noexcept nogil
         void (*pack)(
             void *packed, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
             ptrdiff_t cols

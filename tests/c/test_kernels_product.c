@@ -58,6 +58,42 @@ static void test_product(void) {
             test_product_of(1 + draw(9), depth, 1 + draw(50), mode);
 }
 
+/* ---- products of rows with rows ------------------------------------------------------------------------------- */
+
+static void test_dots_of(ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t cols) {
+    const ptrdiff_t x_row = depth + draw(3), w_row = depth + draw(3), y_row = cols + draw(3);
+    const ptrdiff_t y_elements = (rows - 1) * y_row + cols;
+    const cn_dots d = {
+        .rows = rows,
+        .depth = depth,
+        .cols = cols,
+        .x = integers(0, (rows - 1) * x_row + depth),
+        .x_row = x_row,
+        .w = integers(1, (cols - 1) * w_row + depth),
+        .w_row = w_row,
+        .bias = draw(2) ? integers(2, cols) : NULL,
+        .y = filled(3, y_elements, NAN),
+        .y_row = y_row,
+    };
+    begin("dots", rows, depth, cols, 0);
+    expect_unchanged(d.y, y_elements);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t j = 0; j < cols; j++) {
+            double sum = d.bias ? get(d.bias, j) : 0;
+            for (ptrdiff_t k = 0; k < depth; k++) sum += get(d.x, r * x_row + k) * get(d.w, j * w_row + k);
+            expected[r * y_row + j] = sum;
+        }
+    kernels->dots(&d);
+    check_equal("y", d.y, y_elements);
+    check_fronts();
+}
+
+static void test_dots(void) {
+    for (ptrdiff_t rows = 1; rows <= 10; rows++)
+        for (ptrdiff_t cols = 1; cols <= 15; cols++)
+            for (ptrdiff_t depth = 1; depth <= 40; depth += 1 + draw(4)) test_dots_of(rows, depth, cols);
+}
+
 /* ---- moving elements ------------------------------------------------------------------------------------------ */
 
 static void test_pack(void) {
@@ -158,6 +194,7 @@ static void test_transpose(void) {
 
 static void test_table(void) {
     test_product();
+    test_dots();
     test_pack();
     test_scatter_add();
     test_add();
