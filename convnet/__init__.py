@@ -25,6 +25,7 @@ from convnet.functional import empty_cache, get_num_threads, memory_stats, set_n
 from convnet.inference import fuse
 from convnet.layers import (
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Dense,
     Dropout,
@@ -44,6 +45,7 @@ from convnet.versions import __version__, show_versions
 
 __all__ = [
     "AvgPool2d",
+    "BatchNorm2d",
     "Context",
     "Conv2d",
     "ConvnetError",

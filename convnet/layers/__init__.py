@@ -8,6 +8,7 @@ from convnet.layers.containers import Sequential as Sequential
 from convnet.layers.conv import Conv2d as Conv2d
 from convnet.layers.dense import Dense as Dense
 from convnet.layers.dropout import Dropout as Dropout
+from convnet.layers.norm import BatchNorm2d as BatchNorm2d
 from convnet.layers.pool import AvgPool2d as AvgPool2d
 from convnet.layers.pool import MaxPool2d as MaxPool2d
 from convnet.layers.reshape import Flatten as Flatten
@@ -15,6 +16,7 @@ from convnet.parameter import Parameter as Parameter
 
 __all__ = [
     "AvgPool2d",
+    "BatchNorm2d",
     "Context",
     "Conv2d",
     "Dense",
