@@ -24,12 +24,16 @@ from convnet.errors import (
 from convnet.functional import empty_cache, get_num_threads, memory_stats, set_num_threads
 from convnet.inference import fuse
 from convnet.layers import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
+    Identity,
     Layer,
     MaxPool2d,
     ReLU,
@@ -44,6 +48,8 @@ from convnet.training import History, Trainer
 from convnet.versions import __version__, show_versions
 
 __all__ = [
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AvgPool2d",
     "BatchNorm2d",
     "Context",
@@ -55,7 +61,9 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool2d",
     "History",
+    "Identity",
     "Layer",
     "MaxPool2d",
     "MeanSquaredError",
