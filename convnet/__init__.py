@@ -24,11 +24,16 @@ from convnet.errors import (
 from convnet.functional import empty_cache, get_num_threads, memory_stats, set_num_threads
 from convnet.inference import Predictor, fuse
 from convnet.layers import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
+    Identity,
     Layer,
     MaxPool2d,
     ReLU,
@@ -43,7 +48,10 @@ from convnet.training import History, Trainer
 from convnet.versions import __version__, show_versions
 
 __all__ = [
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AvgPool2d",
+    "BatchNorm2d",
     "Context",
     "Conv2d",
     "ConvnetError",
@@ -53,7 +61,9 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool2d",
     "History",
+    "Identity",
     "Layer",
     "MaxPool2d",
     "MeanSquaredError",

@@ -8,6 +8,7 @@ from gradcheck import away_from_kinks, check_layer
 
 from convnet import (
     AvgPool2d,
+    BatchNorm2d,
     Context,
     Conv2d,
     Dense,
@@ -20,7 +21,7 @@ from convnet import (
     fuse,
     models,
 )
-from convnet.layers.fused import ConvReLU, DenseReLU
+from convnet.layers.fused import BatchNormReLU, ConvReLU, DenseReLU
 
 
 def _types(model):
@@ -50,6 +51,8 @@ class _Louder(ReLU):
         ([Conv2d(1, 2, 3), ReLU(), AvgPool2d(2)], [ConvReLU, AvgPool2d]),
         ([Conv2d(1, 2, 3), MaxPool2d(2), ReLU()], [Conv2d, MaxPool2d, ReLU]),
         ([Conv2d(1, 2, 3), _Louder()], [Conv2d, _Louder]),
+        ([Conv2d(1, 2, 3), BatchNorm2d(2), ReLU()], [Conv2d, BatchNormReLU]),
+        ([BatchNorm2d(2), MaxPool2d(2), ReLU()], [BatchNorm2d, MaxPool2d, ReLU]),
         ([Dense(2, 3), ReLU(), ReLU()], [DenseReLU, ReLU]),
         ([ReLU()], [ReLU]),
         ([], []),
@@ -92,6 +95,30 @@ def test_same_outputs_and_gradients(make, rng):
     for a, b in zip(other.parameters(), model.parameters(), strict=True):
         np.testing.assert_array_equal(a.grad, b.grad)
     assert other_ctx.nbytes < ctx.nbytes / 2
+
+
+def _small_normal_model():
+    return Sequential(Conv2d(2, 5, 3, rng=0), BatchNorm2d(5), ReLU(), BatchNorm2d(5), ReLU())
+
+
+def test_batch_norm_keeps_its_running_averages_in_the_model_itself(rng):
+    model, other = _small_normal_model(), _small_normal_model()
+    fused = fuse(other)
+    for _ in range(3):
+        x, dy = (
+            rng.standard_normal((4, 2, 7, 7)).astype(np.float32),
+            rng.standard_normal((4, 5, 5, 5)).astype(np.float32),
+        )
+        ctx, other_ctx = Context(), Context()
+        np.testing.assert_array_equal(fused.forward(x, other_ctx), model.forward(x, ctx))
+        np.testing.assert_array_equal(fused.backward(dy, other_ctx), model.backward(dy, ctx))
+    for (name, a), (_, b) in zip(model.named_buffers(), other.named_buffers(), strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=name)
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        np.testing.assert_array_equal(a.grad, b.grad)
+    np.testing.assert_array_equal(fused(x), model(x))
+    assert all(a is b for (_, a), (_, b) in zip(fused.named_buffers(), other.named_buffers(), strict=True))
+    assert other_ctx.nbytes < ctx.nbytes
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from convnet.layers import Conv2d, Dense, Layer, MaxPool2d, ReLU, Sequential
-from convnet.layers.fused import ConvReLU, DenseReLU, lies_side_by_side
+from convnet.layers import BatchNorm2d, Conv2d, Dense, Layer, MaxPool2d, ReLU, Sequential
+from convnet.layers.fused import BatchNormReLU, ConvReLU, DenseReLU, lies_side_by_side
 
 
 class _Pattern(NamedTuple):
@@ -17,6 +17,7 @@ class _Pattern(NamedTuple):
 _PATTERNS = (
     _Pattern((Conv2d, ReLU, MaxPool2d), lambda c, r, pool: lies_side_by_side(pool), lambda c, r, p: ConvReLU(c, p)),
     _Pattern((Conv2d, ReLU), lambda c, r: True, lambda c, r: ConvReLU(c)),
+    _Pattern((BatchNorm2d, ReLU), lambda n, r: True, lambda n, r: BatchNormReLU(n)),
     _Pattern((Dense, ReLU), lambda d, r: True, lambda d, r: DenseReLU(d)),
 )
 
@@ -24,9 +25,10 @@ _PATTERNS = (
 def fuse(model: Layer) -> Layer:
     """Return a model that computes the same with fewer passes over memory.
 
-    Runs of layers that `ConvReLU` and `DenseReLU` can replace (convolution, ReLU and max pool; convolution and ReLU;
-    dense and ReLU) are replaced in every `Sequential`, also in nested ones. Nothing is copied: both models share their
-    parameters, and ``model`` stays as it is. `Trainer` does this by itself.
+    Runs of layers that `ConvReLU`, `BatchNormReLU` and `DenseReLU` can replace (convolution, ReLU and max pool;
+    convolution and ReLU; batch normalisation and ReLU; dense and ReLU) are replaced in every `Sequential`, also in
+    nested ones. Nothing is copied: both models share their parameters and running averages, and ``model`` stays as it
+    is. `Trainer` does this by itself.
 
     Parameters
     ----------

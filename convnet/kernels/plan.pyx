@@ -217,7 +217,8 @@ cdef class Plan:
         p.kernels, p.item, p.c = kernels_for(<int> self.item, c <= 8), self.item, c
         pool_axis(&p.y, size[0], out_size[0], kernel[0], stride[0], padding[0], dilation[0])
         pool_axis(&p.x, size[1], out_size[1], kernel[1], stride[1], padding[1], dilation[1])
-        p.average, p.gradient, p.count_padding, p.codes, p.code_bytes = average, False, count_include_pad, NULL, 0
+        p.average, p.gradient, p.adaptive, p.count_padding = average, False, False, count_include_pad
+        p.codes, p.code_bytes = NULL, 0
         try:
             check_offsets(p)
         except BaseException:

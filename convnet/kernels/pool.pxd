@@ -14,7 +14,7 @@ cdef struct Pool:
     const cn_kernels *kernels
     Py_ssize_t item, c, slices
     Axis y, x
-    bint average, gradient, count_padding
+    bint adaptive, average, gradient, count_padding
     int code_bytes
     const char *source      # forward: the input; gradient: dy
     char *result            # forward: the output; gradient: dx
@@ -25,6 +25,7 @@ cdef struct Pool:
 cdef void pool_axis(
     Axis *a, Py_ssize_t size, Py_ssize_t out, Py_ssize_t taps, Py_ssize_t step, Py_ssize_t pad, Py_ssize_t spread,
 ) noexcept nogil
+cdef void adaptive_axis(Axis *a, Py_ssize_t size, Py_ssize_t out) noexcept nogil
 cdef bint check_offsets(Pool *p) except False
 
 # For n images; False when out of memory.

@@ -8,18 +8,28 @@ from convnet.layers.containers import Sequential as Sequential
 from convnet.layers.conv import Conv2d as Conv2d
 from convnet.layers.dense import Dense as Dense
 from convnet.layers.dropout import Dropout as Dropout
+from convnet.layers.norm import BatchNorm2d as BatchNorm2d
+from convnet.layers.pool import AdaptiveAvgPool2d as AdaptiveAvgPool2d
+from convnet.layers.pool import AdaptiveMaxPool2d as AdaptiveMaxPool2d
 from convnet.layers.pool import AvgPool2d as AvgPool2d
+from convnet.layers.pool import GlobalAvgPool2d as GlobalAvgPool2d
 from convnet.layers.pool import MaxPool2d as MaxPool2d
 from convnet.layers.reshape import Flatten as Flatten
+from convnet.layers.reshape import Identity as Identity
 from convnet.parameter import Parameter as Parameter
 
 __all__ = [
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AvgPool2d",
+    "BatchNorm2d",
     "Context",
     "Conv2d",
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool2d",
+    "Identity",
     "Layer",
     "LoadReport",
     "MaxPool2d",

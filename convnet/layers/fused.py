@@ -13,9 +13,10 @@ from convnet.layers._checks import check_features, check_images
 from convnet.layers._layer import Layer, Shape
 from convnet.layers.conv import Conv2d
 from convnet.layers.dense import Dense
+from convnet.layers.norm import BatchNorm2d
 from convnet.layers.pool import MaxPool2d
 
-__all__ = ["ConvReLU", "DenseReLU", "lies_side_by_side"]
+__all__ = ["BatchNormReLU", "ConvReLU", "DenseReLU", "lies_side_by_side"]
 
 
 def lies_side_by_side(pool: MaxPool2d) -> bool:
@@ -155,3 +156,37 @@ class DenseReLU(Layer):
     def multiply_adds(self, input_shape: Shape) -> int:
         """Those of ``dense``."""
         return self.dense.multiply_adds(input_shape)
+
+
+class BatchNormReLU(Layer):
+    """``norm`` and ReLU: the same numbers, in one pass.
+
+    Parameters
+    ----------
+    norm : BatchNorm2d
+        Its parameters and running averages are shared, not copied: training this layer moves them.
+
+    Notes
+    -----
+    Saved for backward: what ``norm`` saves; the sign of the output follows from ``x``. Same cost as ``norm``.
+
+    Examples
+    --------
+    >>> BatchNormReLU(BatchNorm2d(1, eps=0))(np.array([-1, 1], np.float32).reshape(1, 1, 1, 2))
+    array([[[[0., 1.]]]], dtype=float32)
+    """
+
+    def __init__(self, norm: BatchNorm2d) -> None:
+        self.norm = norm
+
+    def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
+        """Normalise ``x`` (n, c, h, w) and rectify; returns (n, c, h, w), in memory channels-last."""
+        return self.norm._normalize(x, ctx, relu=True)
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Add into the gradients of ``norm``; return dx (n, c, h, w), or None if nobody wants it."""
+        return self.norm._normalize_backward(dy, ctx, relu=True)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of the input."""
+        return self.norm.output_shape(input_shape)
