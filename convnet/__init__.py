@@ -26,6 +26,7 @@ from convnet.inference import fuse
 from convnet.layers import (
     Add,
     AvgPool2d,
+    BatchNorm2d,
     Concat,
     Conv2d,
     Dense,
@@ -50,6 +51,7 @@ from convnet.versions import __version__, show_versions
 __all__ = [
     "Add",
     "AvgPool2d",
+    "BatchNorm2d",
     "Concat",
     "Context",
     "Conv2d",

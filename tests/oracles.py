@@ -172,6 +172,37 @@ def avg_pool2d_backward(dy, x_shape, kernel_size, count_include_pad=True, **geom
     return dx
 
 
+# ---- batch normalisation ---------------------------------------------------------------------------------------------
+
+
+def moments(x):
+    """The mean and the mean squared deviation from it of each channel."""
+    channels = [image.tolist() for image in np.moveaxis(np.float64(x), 1, 0).reshape(x.shape[1], -1)]
+    means = [math.fsum(values) / len(values) for values in channels]
+    squares = [math.fsum((v - m) ** 2 for v in values) for values, m in zip(channels, means, strict=True)]
+    return np.array(means), np.array([s / len(values) for s, values in zip(squares, channels, strict=True)])
+
+
+def along_channels(values):
+    """One number a channel, to be combined with maps."""
+    return np.float64(values)[:, None, None]
+
+
+def batch_norm(x, mean, var, w, b, eps):
+    """y = (x - mean) / sqrt(var + eps) w + b."""
+    mean, var, w, b = map(along_channels, (mean, var, w, b))
+    return (np.float64(x) - mean) / np.sqrt(var + eps) * w + b
+
+
+def batch_norm_backward(dy, x, mean, var, w, eps):
+    """The gradients (dx, dw, db) of sum(y * dy), where mean and var are those of x."""
+    root = np.sqrt(np.float64(var) + eps)
+    normal, dy = batch_norm(x, mean, var, np.ones_like(root), np.zeros_like(root), eps), np.float64(dy)
+    dw, db, count = (dy * normal).sum(axis=(0, 2, 3)), dy.sum(axis=(0, 2, 3)), x[:, 0].size
+    dx = along_channels(w / root) * (dy - along_channels(db) / count - normal * along_channels(dw) / count)
+    return dx, dw, db
+
+
 # ---- dense layers, activations, the loss -----------------------------------------------------------------------------
 
 

@@ -11,6 +11,9 @@ from convnet.functional import (
     adam_update,
     avg_pool2d,
     avg_pool2d_backward,
+    batch_norm,
+    batch_norm_backward,
+    batch_norm_inference,
     conv2d,
     conv2d_backward,
     dense,
@@ -29,6 +32,7 @@ from convnet.functional import (
 
 X, W, B = np.ones((2, 3, 5, 5), np.float32), np.ones((4, 3, 3, 3), np.float32), np.ones(4, np.float32)
 DY, Z = np.ones((2, 4, 3, 3), np.float32), np.zeros((3, 4), np.float32)
+FEW = np.ones(2, np.float32)
 ROWS, MATRIX = np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)
 POOLED, CODES = max_pool2d(X, 2, return_codes=True)
 
@@ -80,6 +84,21 @@ SHAPE_ERRORS = [
     (lambda: max_pool2d_backward(POOLED, CODES, (3, 5, 5), 2), "expected input_shape", "(n, c, h, w)", "got (3, 5, 5)"),
     (lambda: avg_pool2d_backward(POOLED, (2, 3, 9, 5), 2), "expected dy of shape (2, 3, 4, 2), got (2, 3, 2, 2)"),
     (lambda: avg_pool2d_backward(POOLED, (3, 5, 5), 2), "expected input_shape", "(n, c, h, w)", "got (3, 5, 5)"),
+    (lambda: batch_norm(X[0]), "batch_norm: expected x of shape (n, c, h, w), got (3, 5, 5)"),
+    (lambda: batch_norm(X, FEW), "batch_norm: expected weight of shape (3,), got (2,)"),
+    (lambda: batch_norm(X, None, FEW), "batch_norm: expected bias of shape (3,), got (2,)"),
+    (lambda: batch_norm(X, add=DY), "batch_norm: expected add of shape (2, 3, 5, 5), got (2, 4, 3, 3)"),
+    (lambda: batch_norm_inference(X, FEW, B[:3]), "batch_norm_inference: expected mean of shape (3,), got (2,)"),
+    (lambda: batch_norm_inference(X, B[:3], FEW), "batch_norm_inference: expected var of shape (3,), got (2,)"),
+    (lambda: batch_norm_backward(DY, X, B[:3], B[:3]), "batch_norm_backward: expected dy of shape (2, 3, 5, 5), got"),
+    (
+        lambda: batch_norm_backward(X, X, B[:3], B[:3], relu=True, output=DY),
+        "batch_norm_backward: expected output of shape (2, 3, 5, 5), got (2, 4, 3, 3)",
+    ),
+    (
+        lambda: batch_norm_backward(X, X, B[:3], B[:3], dweight=B),
+        "batch_norm_backward: expected dweight of shape (3,), got (4,)",
+    ),
     (lambda: dense(ROWS[0], MATRIX), "dense: expected x of shape (n, 3)", "got (3,)"),
     (lambda: dense(X, MATRIX), "dense: expected x of shape (n, 3)", "got (2, 3, 5, 5)"),
     (lambda: dense(ROWS, MATRIX[:, :2]), "dense: expected x of shape (n, 2)", "got (2, 3)"),
@@ -128,6 +147,10 @@ DTYPE_ERRORS = [
     (lambda: avg_pool2d(X.astype(np.int64), 2), "avg_pool2d: expected x of dtype float32 or float64, got int64"),
     (lambda: max_pool2d_backward(POOLED, np.int64(CODES), X.shape, 2), "expected codes of dtype uint8, got int64"),
     (lambda: max_pool2d_backward(np.int64(POOLED), CODES, X.shape, 2), "expected dy of dtype", "got int64"),
+    (lambda: batch_norm(X.astype(np.uint8)), "batch_norm: expected x of dtype float32 or float64, got uint8", "/ 255"),
+    (lambda: batch_norm(X, np.float64(B[:3])), "batch_norm: expected weight of dtype float32", "got float64"),
+    (lambda: batch_norm(X, add=np.float64(X)), "batch_norm: expected add of dtype float32", "got float64"),
+    (lambda: batch_norm_backward(X, X, B[:3], B[:3], dbias=1), "batch_norm_backward: expected dbias", "got 1"),
     (lambda: dense(ROWS.astype(np.int64), MATRIX), "dense: expected x of dtype float32 or float64, got int64"),
     (lambda: dense(ROWS, np.float64(MATRIX)), "dense: expected w of dtype float32", "got float64"),
     (lambda: dense_backward(Z[:2], ROWS, MATRIX, dw=1), "dense_backward: expected dw", "got"),

@@ -10,6 +10,7 @@ from convnet.functional._conv import conv2d, conv2d_backward, conv2d_relu, conv2
 from convnet.functional._dense import dense, dense_backward, flatten, unflatten
 from convnet.functional._loss import softmax, softmax_cross_entropy
 from convnet.functional._merge import concat, multiply, multiply_backward
+from convnet.functional._norm import batch_norm, batch_norm_backward, batch_norm_inference
 from convnet.functional._pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from convnet.functional._runtime import cpu_features, empty_cache, get_num_threads, memory_stats, set_num_threads
 from convnet.functional._update import Updates, adam_update, sgd_update
@@ -19,6 +20,9 @@ __all__ = [
     "adam_update",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_inference",
     "concat",
     "conv2d",
     "conv2d_backward",

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from convnet.layers import Conv2d, Dense, Graph, Layer, MaxPool2d, Node, Parallel, ReLU, Sequential
-from convnet.layers.fused import ConvReLU, DenseReLU, lies_side_by_side
+from convnet.layers import Add, BatchNorm2d, Conv2d, Dense, Graph, Layer, MaxPool2d, Node, Parallel, ReLU, Sequential
+from convnet.layers.fused import BatchNormAddReLU, BatchNormReLU, ConvReLU, DenseReLU, lies_side_by_side
 
 
 class _Pattern(NamedTuple):
+    """Types of layers, a condition on their nodes, and what makes one layer of theirs."""
+
     layers: tuple[type[Layer], ...]
     applies: Callable[..., bool]
     make: Callable[..., Layer]
@@ -15,8 +17,10 @@ class _Pattern(NamedTuple):
 
 # The first that fits wins, so longer ones stand first. Types must match exactly: a subclass may do anything.
 _PATTERNS = (
-    _Pattern((Conv2d, ReLU, MaxPool2d), lambda c, r, pool: lies_side_by_side(pool), lambda c, r, p: ConvReLU(c, p)),
+    _Pattern((Conv2d, ReLU, MaxPool2d), lambda c, r, p: lies_side_by_side(p.layer), lambda c, r, p: ConvReLU(c, p)),
     _Pattern((Conv2d, ReLU), lambda c, r: True, lambda c, r: ConvReLU(c)),
+    _Pattern((BatchNorm2d, Add, ReLU), lambda n, a, r: len(a.sources) == 2, lambda n, a, r: BatchNormAddReLU(n)),
+    _Pattern((BatchNorm2d, ReLU), lambda n, r: True, lambda n, r: BatchNormReLU(n)),
     _Pattern((Dense, ReLU), lambda d, r: True, lambda d, r: DenseReLU(d)),
 )
 
@@ -31,10 +35,11 @@ class _Run(NamedTuple):
 def fuse(model: Layer) -> Layer:
     """Return a model that computes the same with fewer passes over memory.
 
-    Runs of layers that `ConvReLU` and `DenseReLU` can replace (convolution, ReLU and max pool; convolution and ReLU;
-    dense and ReLU) are replaced in every `Sequential`, `Parallel` and `Graph`, also in nested ones, where nobody else
-    reads the arrays between them. Nothing is copied: both models share their parameters, and ``model`` stays as it is.
-    `Trainer` does this by itself.
+    Runs of layers that one of `convnet.layers.fused` can replace (convolution, ReLU and max pool; convolution and ReLU;
+    batch normalisation, addition and ReLU; batch normalisation and ReLU; dense and ReLU) are replaced in every
+    `Sequential`, `Parallel` and `Graph`, also in nested ones, where nobody else reads the arrays between them. Nothing
+    is copied: both models share their parameters and running averages, and ``model`` stays as it is. `Trainer` does
+    this by itself.
 
     Parameters
     ----------
@@ -106,6 +111,7 @@ def _first(nodes: Mapping[str, Node], chain: list[str]) -> _Run:
     layers = [nodes[name].layer for name in chain]
     for pattern in _PATTERNS:
         count = len(pattern.layers)
-        if tuple(map(type, layers[:count])) == pattern.layers and pattern.applies(*layers[:count]):
+        fits = tuple(map(type, layers[:count])) == pattern.layers
+        if fits and pattern.applies(*(nodes[name] for name in chain[:count])):
             return _Run(tuple(chain[:count]), pattern.make(*layers[:count]))
     return _Run((chain[0],), fuse(layers[0]))

@@ -15,6 +15,7 @@ from convnet.layers.merge import Add as Add
 from convnet.layers.merge import Concat as Concat
 from convnet.layers.merge import Merge as Merge
 from convnet.layers.merge import Multiply as Multiply
+from convnet.layers.norm import BatchNorm2d as BatchNorm2d
 from convnet.layers.pool import AvgPool2d as AvgPool2d
 from convnet.layers.pool import MaxPool2d as MaxPool2d
 from convnet.layers.reshape import Flatten as Flatten
@@ -23,6 +24,7 @@ from convnet.parameter import Parameter as Parameter
 __all__ = [
     "Add",
     "AvgPool2d",
+    "BatchNorm2d",
     "Concat",
     "Context",
     "Conv2d",
