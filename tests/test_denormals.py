@@ -46,6 +46,7 @@ def _everything(x, w, b, dy):
     logits = f.dense(flat, matrix)
     yield "dense_backward", f.dense_backward(logits, flat, matrix)
     yield "relu_backward", f.relu_backward(dy, f.relu(dy))
+    yield "add_relu", f.add_relu(f.add(x, x), x)
     yield "softmax", f.softmax(logits)
     yield "softmax_cross_entropy", f.softmax_cross_entropy(logits, np.zeros(len(logits), np.int64))
     yield "sgd_update", f.sgd_update(x.copy(), x.copy(), x.copy(), lr=0.1, momentum=0.9)

@@ -5,7 +5,7 @@ too, are taken. Inputs are never written to. Each function runs the same kernels
 same bits for any number of threads.
 """
 
-from convnet.functional._activation import relu, relu_backward
+from convnet.functional._activation import add, add_relu, relu, relu_backward
 from convnet.functional._conv import conv2d, conv2d_backward, conv2d_relu, conv2d_relu_backward
 from convnet.functional._dense import dense, dense_backward, flatten, unflatten
 from convnet.functional._loss import softmax, softmax_cross_entropy
@@ -18,6 +18,8 @@ from convnet.functional._update import Updates, adam_update, sgd_update
 __all__ = [
     "Updates",
     "adam_update",
+    "add",
+    "add_relu",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",

@@ -228,7 +228,7 @@ cdef void gradient_of_chunk(void *job, ptrdiff_t index, int worker) noexcept nog
 
 
 cdef void set_slopes(Norm *s, real *rows, const double *mean, const double *var, double eps) noexcept nogil:
-    """Rows behind those of `set_constants`: dx = scale * (g - mean(g) - d * mean(g * d) / (var + eps)), d = x - mean."""
+    """Rows behind those of `set_constants`: dx = scale * (g - mean(g) - d * mean(g d) / (var + eps)), d = x - mean."""
     cdef Py_ssize_t row = s.c * s.constants.fold, j
     cdef const real *kept = <const real *> s.constants.mean
     cdef double scale, slope
