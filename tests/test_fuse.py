@@ -25,7 +25,7 @@ from convnet import (
     fuse,
     models,
 )
-from convnet.layers.fused import BatchNormAddReLU, BatchNormReLU, ConvReLU, DenseReLU
+from convnet.layers.fused import AddReLU, BatchNormAddReLU, BatchNormReLU, ConvReLU, DenseReLU
 
 
 def _types(model):
@@ -132,7 +132,35 @@ def test_the_end_of_a_residual_block_becomes_one_layer():
     expected = {"c": (Conv2d, ("x",)), "d": (BatchNorm2d, ("x",)), "b": (BatchNormAddReLU, ("c", "d"))}
     assert _read(fuse(residual())) == expected
     three = Graph({"b": (BatchNorm2d(3), "x"), "a": (Add(), ("b", "x", "x")), "r": (ReLU(), "a")})
-    assert _read(fuse(three)) == _read(three)
+    assert _read(fuse(three)) == {"b": (BatchNorm2d, ("x",)), "a": (AddReLU, ("b", "x", "x"))}
+
+
+def test_a_sum_takes_in_the_relu_that_follows_its_container():
+    sides = {"a": Sequential(Conv2d(1, 1, 1), ReLU()), "b": Sequential()}
+    (fused,) = fuse(Sequential(Parallel(sides), ReLU()))
+    assert _read(fused) == {"a": (Sequential, ("",)), "b": (Sequential, ("",)), "merge": (AddReLU, ("a", "b"))}
+    assert _types(fused.nodes["a"].layer) == [ConvReLU]
+    (fused,) = fuse(fuse(Sequential(Parallel(BatchNorm2d(1), Sequential()), ReLU())))
+    assert _read(fused) == {"1": (Sequential, ("",)), "0": (BatchNormAddReLU, ("", "1"))}
+    assert _types(fuse(Sequential(Parallel(sides, merge=Concat()), ReLU()))) == [Parallel, ReLU]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_rectified_sum(count, dtype, rng):
+    xs = list(rng.integers(-4, 5, (count, 2, 3, 4, 5)).astype(dtype))
+    layer, ctx = AddReLU(), Context()
+    y = layer.forward(xs, ctx)
+    np.testing.assert_array_equal(y, np.maximum(sum(xs), 0), strict=True)
+    np.testing.assert_array_equal(layer(xs), y)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    for gradient in layer.backward(dy, ctx):
+        np.testing.assert_array_equal(gradient, np.where(y > 0, dy, 0))
+    assert len(layer.backward(dy, ctx)) == count
+    ctx.wants_dx = False
+    assert layer.backward(dy, ctx) == (None,) * count
+    assert layer.output_shape([(3, 4, 5)] * count) == (3, 4, 5)
+    with pytest.raises(ShapeError, match="Add: expected arrays of one shape, got"):
+        layer([*xs, xs[0][:1]])
 
 
 def test_the_end_of_a_residual_block_computes_the_same(dtype, rng):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from convnet.layers import Add, BatchNorm2d, Conv2d, Dense, Graph, Layer, MaxPool2d, Node, Parallel, ReLU, Sequential
-from convnet.layers.fused import BatchNormAddReLU, BatchNormReLU, ConvReLU, DenseReLU, lies_side_by_side
+from convnet.layers.fused import AddReLU, BatchNormAddReLU, BatchNormReLU, ConvReLU, DenseReLU, lies_side_by_side
 
 
 class _Pattern(NamedTuple):
@@ -21,6 +21,8 @@ _PATTERNS = (
     _Pattern((Conv2d, ReLU), lambda c, r: True, lambda c, r: ConvReLU(c)),
     _Pattern((BatchNorm2d, Add, ReLU), lambda n, a, r: len(a.sources) == 2, lambda n, a, r: BatchNormAddReLU(n)),
     _Pattern((BatchNorm2d, ReLU), lambda n, r: True, lambda n, r: BatchNormReLU(n)),
+    _Pattern((Add, ReLU), lambda a, r: True, lambda a, r: AddReLU()),
+    _Pattern((Parallel, ReLU), lambda p, r: _ends_in_sum(p.layer), lambda p, r: fuse(_followed(p, r))),
     _Pattern((Dense, ReLU), lambda d, r: True, lambda d, r: DenseReLU(d)),
 )
 
@@ -36,7 +38,7 @@ def fuse(model: Layer) -> Layer:
     """Return a model that computes the same with fewer passes over memory.
 
     Runs of layers that one of `convnet.layers.fused` can replace (convolution, ReLU and max pool; convolution and ReLU;
-    batch normalisation, addition and ReLU; batch normalisation and ReLU; dense and ReLU) are replaced in every
+    batch normalisation, addition and ReLU; each two of them that end in ReLU; dense and ReLU) are replaced in every
     `Sequential`, `Parallel` and `Graph`, also in nested ones, where nobody else reads the arrays between them. Nothing
     is copied: both models share their parameters and running averages, and ``model`` stays as it is. `Trainer` does
     this by itself.
@@ -68,6 +70,16 @@ def fuse(model: Layer) -> Layer:
     renamed = {last: run.names[0] for last, run in runs.items()}
     fused = {renamed[last]: _joined(run, model.nodes, renamed) for last, run in runs.items()}
     return model.rewired(fused, renamed.get(model.output, model.output))
+
+
+def _ends_in_sum(graph: Graph) -> bool:
+    return type(graph.nodes[graph.output].layer) is Add
+
+
+def _followed(graph: Graph, layer: Layer) -> Graph:
+    """Take in a layer that follows."""
+    name = f"{graph.output}.after"
+    return graph.rewired({**graph.nodes, name: Node(layer, graph.output)}, name)
 
 
 def _joined(run: _Run, nodes: Mapping[str, Node], renamed: Mapping[str, str]) -> Node:

@@ -5,13 +5,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from convnet.context import Context
 from convnet.errors import SettingError
-from convnet.functional import conv2d_relu, conv2d_relu_backward, dense, dense_backward
+from convnet.functional import (
+    add,
+    add_relu,
+    conv2d_relu,
+    conv2d_relu_backward,
+    dense,
+    dense_backward,
+    relu,
+    relu_backward,
+)
 from convnet.layers._checks import check_features, check_images
 from convnet.layers._layer import Layer, Shape
 from convnet.layers.conv import Conv2d
@@ -21,7 +31,7 @@ from convnet.layers.norm import BatchNorm2d
 from convnet.layers.pool import MaxPool2d
 from convnet.shapes import one_shape
 
-__all__ = ["BatchNormAddReLU", "BatchNormReLU", "ConvReLU", "DenseReLU", "lies_side_by_side"]
+__all__ = ["AddReLU", "BatchNormAddReLU", "BatchNormReLU", "ConvReLU", "DenseReLU", "lies_side_by_side"]
 
 
 def lies_side_by_side(pool: MaxPool2d) -> bool:
@@ -196,6 +206,38 @@ class BatchNormReLU(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the input."""
         return self.norm.output_shape(input_shape)
+
+
+class AddReLU(Merge):
+    """``relu(xs[0] + xs[1] + ...)``: the same numbers as `Add` and ReLU give, in one pass over memory for two arrays.
+
+    Notes
+    -----
+    Saved for backward: the output. One gradient serves all inputs.
+
+    Examples
+    --------
+    >>> AddReLU()([np.array([[-2.0, 1.0]]), np.array([[1.0, 1.0]])])
+    array([[0., 2.]])
+    """
+
+    def forward(self, xs: Sequence[np.ndarray], ctx: Context | None = None) -> np.ndarray:
+        """Add and rectify ``xs``; returns an array of their shape."""
+        arrays = merged(xs, "Add")
+        one_shape([x.shape for x in arrays], "Add")
+        *rest, last = arrays
+        y = add_relu(functools.reduce(add, rest), last) if rest else relu(last)
+        if ctx is not None:
+            ctx.y, ctx.count = y, len(arrays)
+        return y
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> Gradients:
+        """Return ``dy`` where ``y > 0``, else 0, for each input."""
+        return (relu_backward(dy, ctx.y) if ctx.wants_dx else None,) * int(ctx.count)
+
+    def output_shape(self, input_shapes: Sequence[Shape]) -> Shape:
+        """The shape of each input."""
+        return one_shape(input_shapes, "Add")
 
 
 class BatchNormAddReLU(Merge):

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import functools
 import itertools
-import operator
 from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 
 from convnet.context import Context
-from convnet.functional import concat, multiply, multiply_backward
+from convnet.functional import add, concat, multiply, multiply_backward
 from convnet.layers._checks import as_array, check_dtype
 from convnet.layers._layer import Layer, Shape
 from convnet.shapes import concat_shape, gated_shape, one_shape
@@ -77,7 +76,7 @@ class Add(Merge):
         one_shape([x.shape for x in arrays], "Add")
         if ctx is not None:
             ctx.count = len(arrays)
-        return functools.reduce(operator.add, arrays)
+        return functools.reduce(add, arrays)
 
     def backward(self, dy: np.ndarray, ctx: Context) -> Gradients:
         """Return ``dy`` for each input."""
