@@ -172,6 +172,50 @@ def avg_pool2d_backward(dy, x_shape, kernel_size, count_include_pad=True, **geom
     return dx
 
 
+def adaptive_windows(x_shape, size):
+    """For every output: its index and the indices of its window, from floor(i h / o) to ceil((i + 1) h / o)."""
+    batch, channels, height, width = x_shape
+    for n, c, i, j in itertools.product(range(batch), range(channels), *map(range, pair(size))):
+        spans = [
+            range(k * length // count, math.ceil((k + 1) * length / count))
+            for k, length, count in zip((i, j), (height, width), pair(size), strict=True)
+        ]
+        yield (n, c, i, j), [(n, c, row, column) for row, column in itertools.product(*spans)]
+
+
+def adaptive_avg_pool2d(x, size):
+    """The mean of every window."""
+    y = np.zeros((*x.shape[:2], *pair(size)))
+    for at_y, window in adaptive_windows(x.shape, size):
+        y[at_y] = sum(np.float64(x[at]) for at in window) / len(window)
+    return y
+
+
+def adaptive_avg_pool2d_backward(dy, x_shape):
+    """Each dy is spread evenly over the window it was the mean of."""
+    dx = np.zeros(x_shape)
+    for at_y, window in adaptive_windows(x_shape, dy.shape[2:]):
+        for at in window:
+            dx[at] += np.float64(dy[at_y]) / len(window)
+    return dx
+
+
+def adaptive_max_pool2d(x, size):
+    """The largest element of every window."""
+    y = np.zeros((*x.shape[:2], *pair(size)))
+    for at_y, window in adaptive_windows(x.shape, size):
+        y[at_y] = x[maximum(x, window)]
+    return y
+
+
+def adaptive_max_pool2d_backward(dy, x):
+    """Each dy goes to the element of x that was the maximum of its window."""
+    dx = np.zeros(x.shape)
+    for at_y, window in adaptive_windows(x.shape, dy.shape[2:]):
+        dx[maximum(x, window)] += dy[at_y]
+    return dx
+
+
 # ---- batch normalisation ---------------------------------------------------------------------------------------------
 
 

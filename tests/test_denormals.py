@@ -39,6 +39,8 @@ def _everything(x, w, b, dy):
     y, codes = f.max_pool2d(x, 2, return_codes=True)
     yield "max_pool2d_backward", f.max_pool2d_backward(y, codes, x.shape, 2)
     yield "avg_pool2d_backward", f.avg_pool2d_backward(f.avg_pool2d(x, 2), x.shape, 2)
+    pooled = f.adaptive_avg_pool2d(x, 5)
+    yield "adaptive_avg_pool2d_backward", f.adaptive_avg_pool2d_backward(pooled, x.shape)
     normal, *moments = f.batch_norm(x)
     yield "batch_norm_backward", f.batch_norm_backward(normal, x, *moments)
     yield "batch_norm_inference", f.batch_norm_inference(x, *moments)

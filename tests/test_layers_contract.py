@@ -10,6 +10,8 @@ from layouts import LAYOUTS, freeze
 
 from convnet.errors import DTypeError, ShapeError
 from convnet.layers import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     Add,
     AvgPool2d,
     BatchNorm2d,
@@ -19,7 +21,9 @@ from convnet.layers import (
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
     Graph,
+    Identity,
     MaxPool2d,
     Multiply,
     Parallel,
@@ -37,6 +41,10 @@ CASES = {
     "MaxPool2d-general": (lambda dtype: MaxPool2d((2, 3), (2, 1), (1, 1), (1, 2), ceil_mode=True), IMAGE),
     "AvgPool2d": (lambda dtype: AvgPool2d(2), IMAGE),
     "AvgPool2d-general": (lambda dtype: AvgPool2d((2, 3), 2, 1, ceil_mode=True, count_include_pad=False), IMAGE),
+    "AdaptiveAvgPool2d": (lambda dtype: AdaptiveAvgPool2d((4, 3)), IMAGE),
+    "AdaptiveAvgPool2d-same": (lambda dtype: AdaptiveAvgPool2d((6, 7)), IMAGE),
+    "AdaptiveMaxPool2d": (lambda dtype: AdaptiveMaxPool2d((4, 3)), IMAGE),
+    "GlobalAvgPool2d": (lambda dtype: GlobalAvgPool2d(), IMAGE),
     "BatchNorm2d": (lambda dtype: BatchNorm2d(4, dtype=dtype), IMAGE),
     "BatchNorm2d-plain": (lambda dtype: BatchNorm2d(4, 0.1, None, False, dtype=dtype), IMAGE),
     "Dense": (lambda dtype: Dense(5, 3, rng=0, dtype=dtype), (5,)),
@@ -45,6 +53,8 @@ CASES = {
     "ReLU-rows": (lambda dtype: ReLU(), (5,)),
     "Dropout": (lambda dtype: Dropout(0.3, rng=0), IMAGE),
     "Dropout-rows": (lambda dtype: Dropout(0.3, rng=0), (5,)),
+    "Identity": (lambda dtype: Identity(), IMAGE),
+    "Identity-rows": (lambda dtype: Identity(), (5,)),
     "Flatten": (lambda dtype: Flatten(), IMAGE),
     "Sequential": (
         lambda dtype: Sequential(Conv2d(4, 2, 3, rng=0, dtype=dtype), Flatten(), Dense(40, 3, rng=1, dtype=dtype)),
@@ -185,7 +195,18 @@ def test_copies_compute_the_same_and_share_nothing(build, input_shape, duplicate
 
 
 @pytest.mark.parametrize(
-    "layer", [Conv2d(4, 2, 3), MaxPool2d(2), AvgPool2d(2), BatchNorm2d(4), Flatten(), ReLU(), Dropout()]
+    "layer",
+    [
+        Conv2d(4, 2, 3),
+        MaxPool2d(2),
+        AvgPool2d(2),
+        BatchNorm2d(4),
+        Flatten(),
+        GlobalAvgPool2d(),
+        Identity(),
+        ReLU(),
+        Dropout(),
+    ],
 )
 def test_integer_images_are_refused_with_advice(layer):
     expected = r"expected x of dtype float32.*, got uint8; scale images first: x\.astype\(float32\) / 255"
@@ -205,7 +226,10 @@ def test_without_interest_in_dx_a_layer_may_return_none_and_still_gets_its_gradi
         np.testing.assert_array_equal(unwanted, wanted, strict=True)
 
 
-@pytest.mark.parametrize("layer", [Conv2d(4, 2, 3), MaxPool2d(2), AvgPool2d(2), BatchNorm2d(4), Flatten()])
+@pytest.mark.parametrize(
+    "layer",
+    [Conv2d(4, 2, 3), MaxPool2d(2), AvgPool2d(2), GlobalAvgPool2d(), AdaptiveMaxPool2d(2), BatchNorm2d(4), Flatten()],
+)
 def test_image_layers_refuse_rows(layer):
     who = type(layer).__name__
     channels = "4" if who in ("Conv2d", "BatchNorm2d") else "c"

@@ -34,6 +34,10 @@ def _the_rest(dtype, rng):
     yield from (y, codes, f.max_pool2d_backward(y, codes, x.shape, 3, 2, 1))
     yield f.avg_pool2d(x, 3, 1, 1)
     yield f.avg_pool2d_backward(y, x.shape, 3, 2, 1)
+    for size in 1, (5, 9):
+        y, codes = f.adaptive_max_pool2d(x, size, return_codes=True)
+        yield from (y, codes, f.adaptive_max_pool2d_backward(y, codes, x.shape))
+        yield from (f.adaptive_avg_pool2d(x, size), f.adaptive_avg_pool2d_backward(y, x.shape))
     weight, bias = rng.standard_normal((2, 19)).astype(dtype)
     for settings in ({}, {"relu": True}, {"relu": True, "add": x[::-1]}):
         y, mean, var = f.batch_norm(x, weight, bias, **settings)

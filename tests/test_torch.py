@@ -89,6 +89,22 @@ def test_avg_pool2d(geometry, count_include_pad, rng):
     assert_within(dx, exact, exact, products, "dx")
 
 
+@pytest.mark.parametrize("size", [1, 3, (2, 5), 7, (9, 12)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 7, 7), (1, 17, 13, 9), (2, 4, 1, 3)], ids=str)
+def test_adaptive_pooling(shape, size, rng):
+    x = rng.integers(0, 5, shape) * 1.0
+    (leaf,) = _leaves(x)
+    expected = torch.nn.functional.adaptive_max_pool2d(leaf, size)
+    y, codes = functional.adaptive_max_pool2d(x, size, return_codes=True)
+    dy = rng.integers(-9, 10, y.shape) * 1.0
+    assert_equal(y, expected.detach().numpy(), "y")
+    dx = functional.adaptive_max_pool2d_backward(dy, codes, x.shape)
+    assert_equal(dx, *_gradients(expected, dy, leaf), "dx")
+    expected = torch.nn.functional.adaptive_avg_pool2d(leaf, size)
+    _assert_close(functional.adaptive_avg_pool2d(x, size), expected.detach().numpy(), "y")
+    _assert_close(functional.adaptive_avg_pool2d_backward(dy, x.shape), *_gradients(expected, dy, leaf), "dx")
+
+
 def _assert_close(got, exact, name):
     """Both in float64, from sums of numbers of size 1 in another order."""
     np.testing.assert_allclose(got, exact, rtol=0, atol=1000 * EPS * max(1, np.abs(exact).max()), err_msg=name)

@@ -6,6 +6,12 @@ same bits for any number of threads.
 """
 
 from convnet.functional._activation import add, add_relu, relu, relu_backward
+from convnet.functional._adaptive_pool import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from convnet.functional._conv import conv2d, conv2d_backward, conv2d_relu, conv2d_relu_backward
 from convnet.functional._dense import dense, dense_backward, flatten, unflatten
 from convnet.functional._loss import softmax, softmax_cross_entropy
@@ -18,6 +24,10 @@ from convnet.functional._update import Updates, adam_update, sgd_update
 __all__ = [
     "Updates",
     "adam_update",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "add",
     "add_relu",
     "avg_pool2d",
