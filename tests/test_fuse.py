@@ -7,13 +7,17 @@ import pytest
 from gradcheck import away_from_kinks, check_layer
 
 from convnet import (
+    Add,
     AvgPool2d,
     BatchNorm2d,
+    Concat,
     Context,
     Conv2d,
     Dense,
     Flatten,
+    Graph,
     MaxPool2d,
+    Parallel,
     ReLU,
     Sequential,
     SettingError,
@@ -21,7 +25,7 @@ from convnet import (
     fuse,
     models,
 )
-from convnet.layers.fused import BatchNormReLU, ConvReLU, DenseReLU
+from convnet.layers.fused import AddReLU, BatchNormAddReLU, BatchNormReLU, ConvReLU, DenseReLU
 
 
 def _types(model):
@@ -69,6 +73,157 @@ def test_nested_models_are_rewritten_and_others_left():
     assert _types(fused) == [Sequential, ReLU]
     assert _types(fused[0]) == [DenseReLU]
     assert fuse(dense) is dense
+
+
+def _read(graph):
+    return {name: (type(node.layer), node.sources) for name, node in graph.nodes.items()}
+
+
+def test_chains_of_a_graph_are_rewritten_and_their_readers_told():
+    graph = Graph(
+        {
+            "c": (Conv2d(1, 2, 3), "x"),
+            "r": (ReLU(), "c"),
+            "p": (MaxPool2d(2), "r"),
+            "d": (Conv2d(2, 2, 1), "p"),
+            "s": (ReLU(), "d"),
+            "add": (Add(), ("s", "p")),
+            "e": (Conv2d(2, 2, 1), "add"),
+            "t": (ReLU(), "e"),
+        }
+    )
+    assert _read(fuse(graph)) == {
+        "c": (ConvReLU, ("x",)),
+        "d": (ConvReLU, ("c",)),
+        "add": (Add, ("d", "c")),
+        "e": (ConvReLU, ("add",)),
+    }
+    assert fuse(graph).output == "e"
+
+
+def test_an_array_that_somebody_else_reads_stays():
+    c, r = Conv2d(1, 1, 1), ReLU()
+    shared = Graph({"c": (c, "x"), "r": (r, "c"), "add": (Add(), ("r", "c"))})
+    assert _read(fuse(shared)) == _read(shared)
+    both = Graph({"c": (c, "x"), "add": (Add(), ("c", "c"))})
+    assert _read(fuse(both)) == _read(both)
+    pool, added = MaxPool2d(2), (Add(), ("p", "q"))
+    pooled = Graph({"c": (c, "x"), "r": (r, "c"), "p": (pool, "r"), "q": (pool, "r"), "add": added})
+    assert [kind for kind, _ in _read(fuse(pooled)).values()] == [ConvReLU, MaxPool2d, MaxPool2d, Add]
+
+
+def residual(dtype=np.float64):
+    """The end of a residual block whose both sides end in a batch normalisation."""
+    sides = [BatchNorm2d(3, dtype=dtype) for _ in range(2)]
+    for seed, side in enumerate(sides):
+        side.weight.value[...] = np.random.default_rng(seed).random(3) + 0.5
+    return Graph(
+        {
+            "c": (Conv2d(3, 3, 3, padding=1, rng=0, dtype=dtype), "x"),
+            "b": (sides[0], "c"),
+            "d": (sides[1], "x"),
+            "a": (Add(), ("b", "d")),
+            "r": (ReLU(), "a"),
+        }
+    )
+
+
+def test_the_end_of_a_residual_block_becomes_one_layer():
+    expected = {"c": (Conv2d, ("x",)), "d": (BatchNorm2d, ("x",)), "b": (BatchNormAddReLU, ("c", "d"))}
+    assert _read(fuse(residual())) == expected
+    three = Graph({"b": (BatchNorm2d(3), "x"), "a": (Add(), ("b", "x", "x")), "r": (ReLU(), "a")})
+    assert _read(fuse(three)) == {"b": (BatchNorm2d, ("x",)), "a": (AddReLU, ("b", "x", "x"))}
+
+
+def test_a_sum_takes_in_the_relu_that_follows_its_container():
+    sides = {"a": Sequential(Conv2d(1, 1, 1), ReLU()), "b": Sequential()}
+    (fused,) = fuse(Sequential(Parallel(sides), ReLU()))
+    assert _read(fused) == {"a": (Sequential, ("",)), "b": (Sequential, ("",)), "merge": (AddReLU, ("a", "b"))}
+    assert _types(fused.nodes["a"].layer) == [ConvReLU]
+    (fused,) = fuse(fuse(Sequential(Parallel(BatchNorm2d(1), Sequential()), ReLU())))
+    assert _read(fused) == {"1": (Sequential, ("",)), "0": (BatchNormAddReLU, ("", "1"))}
+    assert _types(fuse(Sequential(Parallel(sides, merge=Concat()), ReLU()))) == [Parallel, ReLU]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_rectified_sum(count, dtype, rng):
+    xs = list(rng.integers(-4, 5, (count, 2, 3, 4, 5)).astype(dtype))
+    layer, ctx = AddReLU(), Context()
+    y = layer.forward(xs, ctx)
+    np.testing.assert_array_equal(y, np.maximum(sum(xs), 0), strict=True)
+    np.testing.assert_array_equal(layer(xs), y)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    for gradient in layer.backward(dy, ctx):
+        np.testing.assert_array_equal(gradient, np.where(y > 0, dy, 0))
+    assert len(layer.backward(dy, ctx)) == count
+    ctx.wants_dx = False
+    assert layer.backward(dy, ctx) == (None,) * count
+    assert layer.output_shape([(3, 4, 5)] * count) == (3, 4, 5)
+    with pytest.raises(ShapeError, match="Add: expected arrays of one shape, got"):
+        layer([*xs, xs[0][:1]])
+
+
+def test_the_end_of_a_residual_block_computes_the_same(dtype, rng):
+    x, dy = rng.standard_normal((2, 4, 3, 6, 5)).astype(dtype)
+    results = []
+    for make in (lambda graph: graph, fuse):
+        graph, ctx = residual(dtype), Context()
+        model = make(graph)
+        results.append(
+            [model.forward(x, ctx), model(x), model.backward(dy, ctx), *(p.grad for p in graph.parameters())]
+        )
+        results[-1] += [value for _, value in graph.named_buffers()]
+    # two roundings fewer in y; then sums of 120 numbers of size 1, and a convolution of 27 products, twice
+    for plain, fused in zip(*results, strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=0, atol=27 * 120**0.5 * np.finfo(dtype).eps * abs(plain).max())
+
+
+def test_gradients_of_the_end_of_a_residual_block(rng):
+    graph, x = residual(), rng.standard_normal((2, 3, 4, 5))
+    before_relu = Graph({name: node for name, node in graph.nodes.items() if name != "r"}).forward(x, Context())
+    assert np.abs(before_relu).min() > 0.005, "a kink is too near: choose another seed"
+    check_layer(fuse(graph), x, rng)
+
+
+def test_the_sum_of_a_fused_block_names_the_layer():
+    layer = BatchNormAddReLU(BatchNorm2d(2))
+    assert layer.output_shape([(2, 3, 3)] * 2) == (2, 3, 3)
+    with pytest.raises(ShapeError, match=r"Add: expected arrays of one shape, got \(1, 2, 3, 3\), \(1, 2, 1, 1\)"):
+        layer([np.zeros((1, 2, 3, 3), np.float32), np.zeros((1, 2, 1, 1), np.float32)])
+    with pytest.raises(ShapeError, match=r"Add: expected arrays of one shape, got \(2, 3, 3\), \(2, 1, 1\)"):
+        layer.output_shape([(2, 3, 3), (2, 1, 1)])
+
+
+def test_branches_are_rewritten():
+    branch = Sequential(Conv2d(1, 1, 1), ReLU())
+    fused = fuse(Parallel({"a": branch, "b": Sequential()}, merge=Concat()))
+    assert type(fused) is Parallel
+    assert _read(fused) == {"a": (Sequential, ("",)), "b": (Sequential, ("",)), "merge": (Concat, ("a", "b"))}
+    assert _types(fused.nodes["a"].layer) == [ConvReLU]
+
+
+class _Own(Sequential):
+    pass
+
+
+def test_containers_of_ones_own_stay():
+    own = _Own(Conv2d(1, 1, 1), ReLU())
+    assert fuse(own) is own
+
+
+def test_a_fused_graph_computes_the_same(rng):
+    """Conv2d, ReLU, and a residual connection around them, in integers so that no sum is rounded."""
+    conv = Conv2d(3, 3, 3, padding=1, rng=0)
+    conv.weight.value[...] = rng.integers(-1, 2, conv.weight.shape)
+    nodes = {"c": (conv, "x"), "r": (ReLU(), "c"), "add": (Add(), ("r", "x"))}
+    results = []
+    for graph in Graph(nodes), fuse(Graph(nodes)):
+        conv.weight.grad[...] = 0
+        x, dy = np.random.default_rng(1).integers(-3, 4, (2, 2, 3, 5, 5)).astype(np.float32)
+        ctx = Context()
+        results.append([graph.forward(x, ctx), graph(x), graph.backward(dy, ctx), conv.weight.grad.copy()])
+    for plain, fused in zip(*results, strict=True):
+        np.testing.assert_array_equal(fused, plain)
 
 
 def test_the_model_itself_stays_and_shares_its_parameters():

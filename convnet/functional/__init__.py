@@ -15,6 +15,7 @@ from convnet.functional._adaptive_pool import (
 from convnet.functional._conv import conv2d, conv2d_backward, conv2d_relu, conv2d_relu_backward
 from convnet.functional._dense import dense, dense_backward, flatten, unflatten
 from convnet.functional._loss import softmax, softmax_cross_entropy
+from convnet.functional._merge import concat, multiply, multiply_backward
 from convnet.functional._norm import batch_norm, batch_norm_backward, batch_norm_inference
 from convnet.functional._plan import Plan
 from convnet.functional._pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
@@ -36,6 +37,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_inference",
+    "concat",
     "conv2d",
     "conv2d_backward",
     "conv2d_relu",
@@ -49,6 +51,8 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_backward",
     "memory_stats",
+    "multiply",
+    "multiply_backward",
     "relu",
     "relu_backward",
     "set_num_threads",

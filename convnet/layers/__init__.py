@@ -4,10 +4,17 @@ from convnet.context import Context as Context
 from convnet.layers._layer import Layer as Layer
 from convnet.layers._layer import LoadReport as LoadReport
 from convnet.layers.activation import ReLU as ReLU
+from convnet.layers.containers import Parallel as Parallel
 from convnet.layers.containers import Sequential as Sequential
 from convnet.layers.conv import Conv2d as Conv2d
 from convnet.layers.dense import Dense as Dense
 from convnet.layers.dropout import Dropout as Dropout
+from convnet.layers.graph import Graph as Graph
+from convnet.layers.graph import Node as Node
+from convnet.layers.merge import Add as Add
+from convnet.layers.merge import Concat as Concat
+from convnet.layers.merge import Merge as Merge
+from convnet.layers.merge import Multiply as Multiply
 from convnet.layers.norm import BatchNorm2d as BatchNorm2d
 from convnet.layers.pool import AdaptiveAvgPool2d as AdaptiveAvgPool2d
 from convnet.layers.pool import AdaptiveMaxPool2d as AdaptiveMaxPool2d
@@ -21,18 +28,25 @@ from convnet.parameter import Parameter as Parameter
 __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
+    "Add",
     "AvgPool2d",
     "BatchNorm2d",
+    "Concat",
     "Context",
     "Conv2d",
     "Dense",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
+    "Graph",
     "Identity",
     "Layer",
     "LoadReport",
     "MaxPool2d",
+    "Merge",
+    "Multiply",
+    "Node",
+    "Parallel",
     "Parameter",
     "ReLU",
     "Sequential",

@@ -94,30 +94,34 @@ class BatchNorm2d(Layer):
 
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         """Add into the gradients of weight and bias; return dx (n, c, h, w), or None if nobody wants it."""
-        return self._normalize_backward(dy, ctx, relu=False)
+        dx, _ = self._normalize_backward(dy, ctx, relu=False)
+        return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the input."""
         return check_image_shape(input_shape, "BatchNorm2d", self.num_features)
 
-    def _normalize(self, x: np.ndarray, ctx: Context | None, relu: bool) -> np.ndarray:
+    def _normalize(self, x: np.ndarray, ctx: Context | None, relu: bool, add: np.ndarray | None = None) -> np.ndarray:
         x = check_images(x, "BatchNorm2d", self.num_features, self.running_mean.dtype)
         w, b = self._values()
         if ctx is None:
-            return batch_norm_inference(x, self.running_mean, self.running_var, w, b, eps=self.eps, relu=relu)
+            return batch_norm_inference(x, self.running_mean, self.running_var, w, b, eps=self.eps, relu=relu, add=add)
         count = x.size // self.num_features
         if count == 1:
             raise ShapeError(
                 f"BatchNorm2d: expected more than one value a channel in training, got x of shape {x.shape}"
             )
-        y, ctx.mean, ctx.var = batch_norm(x, w, b, eps=self.eps, relu=relu)
+        y, ctx.mean, ctx.var = batch_norm(x, w, b, eps=self.eps, relu=relu, add=add)
         ctx.x = x
         if count:
             self._track(ctx.mean, ctx.var * (count / (count - 1)))
         return y
 
-    def _normalize_backward(self, dy: np.ndarray, ctx: Context, relu: bool) -> np.ndarray | None:
-        dx, _, _, _ = batch_norm_backward(
+    def _normalize_backward(
+        self, dy: np.ndarray, ctx: Context, relu: bool, output: np.ndarray | None = None
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return the gradients with respect to ``x`` and, given the output, to what was added."""
+        dx, _, _, dadd = batch_norm_backward(
             dy,
             ctx.x,
             ctx.mean,
@@ -125,11 +129,12 @@ class BatchNorm2d(Layer):
             *self._values(),
             eps=self.eps,
             relu=relu,
+            output=output,
             dx=ctx.wants_dx,
             dweight=False if self.weight is None else self.weight.grad,
             dbias=False if self.bias is None else self.bias.grad,
         )
-        return dx
+        return dx, dadd
 
     def _values(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         return None if self.weight is None else self.weight.value, None if self.bias is None else self.bias.value
