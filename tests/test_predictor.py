@@ -9,14 +9,24 @@ from layouts import freeze
 
 import convnet
 from convnet import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    Add,
     AvgPool2d,
+    BatchNorm2d,
+    Concat,
     Conv2d,
     Dense,
     Dropout,
     DTypeError,
     Flatten,
+    GlobalAvgPool2d,
+    Graph,
+    Identity,
     Layer,
     MaxPool2d,
+    Multiply,
+    Parallel,
     Predictor,
     ReLU,
     Sequential,
@@ -42,6 +52,40 @@ MODELS = {
     "flattened twice": lambda d: (Sequential(Flatten(), ReLU(), Dense(24, 7, dtype=d)), (2, 3, 4)),
     "rows": lambda d: (Sequential(Dense(12, 300, dtype=d), ReLU(), ReLU(), Dense(300, 3, bias=False, dtype=d)), (12,)),
     "nested": lambda d: (Sequential(Sequential(Conv2d(1, 2, 3, dtype=d)), Sequential(ReLU(), Dropout(0.5))), (1, 5, 5)),
+    "adaptive": lambda d: (
+        Sequential(AdaptiveAvgPool2d((2, 4)), AdaptiveMaxPool2d((1, 2)), AdaptiveAvgPool2d((1, 2)), GlobalAvgPool2d()),
+        (5, 4, 8),
+    ),
+    "residual": lambda d: (
+        Sequential(Parallel(Conv2d(3, 3, 3, padding=1, dtype=d), Identity()), ReLU(), Conv2d(3, 2, 1, dtype=d)),
+        (3, 5, 6),
+    ),
+    "three summands": lambda d: (
+        Parallel(Conv2d(2, 2, 1, dtype=d), Identity(), Conv2d(2, 2, 1, dtype=d), merge=Add()),
+        (2, 3, 3),
+    ),
+    "inception": lambda d: (
+        Sequential(
+            Parallel(
+                Conv2d(3, 4, 1, dtype=d), Sequential(Conv2d(3, 5, 1, dtype=d), ReLU()), Identity(), merge=Concat()
+            ),
+            MaxPool2d(2),
+        ),
+        (3, 6, 6),
+    ),
+    "rows joined": lambda d: (Parallel(Dense(5, 3, dtype=d), Dense(5, 4, dtype=d), merge=Concat()), (5,)),
+    "gate": lambda d: (
+        Parallel(Sequential(AdaptiveAvgPool2d(1), Conv2d(4, 4, 1, dtype=d)), Identity(), merge=Multiply()),
+        (4, 2, 4),
+    ),
+    "squared": lambda d: (
+        Graph({"a": (Conv2d(2, 3, 1, dtype=d), "x"), "b": (Multiply(), ("a", "a")), "c": (Add(), ("b", "a"))}),
+        (2, 5, 4),
+    ),
+    "read twice": lambda d: (
+        Graph({"a": (Conv2d(2, 3, 1, dtype=d), "x"), "r": (ReLU(), "a"), "c": (Add(), ("r", "a"))}),
+        (2, 5, 4),
+    ),
     "nothing": lambda d: (Sequential(Dropout(0.5)), (2, 3, 4)),
     "empty": lambda d: (Sequential(), (7,)),
 }
@@ -150,6 +194,48 @@ def test_neighbours_are_merged():
         "  dense relu               (84,)",
         "  dense                    (10,)",
     ]
+
+
+NORMALIZED = {
+    "conv": lambda: Sequential(Conv2d(3, 5, 3, bias=False), BatchNorm2d(5), ReLU(), MaxPool2d(2)),
+    "bias": lambda: Sequential(Conv2d(3, 5, 3), BatchNorm2d(5, affine=False)),
+    "first": lambda: Sequential(BatchNorm2d(3), ReLU(), Conv2d(3, 4, 3)),
+    "behind ReLU": lambda: Sequential(Conv2d(3, 4, 3), ReLU(), BatchNorm2d(4)),
+    "residual": lambda: Graph(
+        {
+            "conv": (Conv2d(3, 3, 3, padding=1, bias=False), "x"),
+            "norm": (BatchNorm2d(3), "conv"),
+            "add": (Add(), ("norm", "x")),
+            "relu": (ReLU(), "add"),
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NORMALIZED)
+def test_batch_normalisation_with_round_numbers_is_exact(name, rng):
+    """Powers of two: scaling the weights or the result is the same."""
+    model = NORMALIZED[name]()
+    for parameter in model.parameters():
+        parameter.value[...] = rng.integers(-2, 3, parameter.shape)
+    for layer in (child for _, child in model.named_children()):
+        if isinstance(layer, BatchNorm2d):
+            layer.running_mean[...] = rng.integers(-3, 4, layer.running_mean.shape)
+            layer.running_var[...] = 4.0 ** rng.integers(-1, 2, layer.running_var.shape)
+            layer.eps = 0.0
+    x = rng.integers(-3, 4, (3, 3, 8, 8)).astype(np.float32)
+    assert_equal(Predictor(model, (3, 8, 8))(x), model(x))
+
+
+def test_a_residual_network(rng):
+    """Rounding: the deepest path has 18 weight layers; each adds a few ulp of the largest activation."""
+    model = convnet.models.resnet18(classes=10, width=16, rng=0)
+    x = rng.standard_normal((3, 3, 64, 64)).astype(np.float32)
+    for _ in range(3):
+        model.forward(x, convnet.Context())  # running averages that are those of the activations
+    expected = model(x)
+    y = Predictor(model, (3, 64, 64))(x)
+    assert np.abs(y - expected).max() <= 18 * 8 * np.finfo(np.float32).eps * np.abs(expected).max()
 
 
 class Own(Layer):

@@ -116,6 +116,47 @@ class Plan:
             x, y, c, size, geometry.size, kernel, stride, padding, geometry.dilation, average, count_include_pad
         )
 
+    def adaptive_avg_pool2d(self, x: int, y: int, input_shape: Shape, *, output_size: tuple[int, int]) -> None:
+        """Take the mean of each of the windows that cover the map evenly."""
+        c, height, width = input_shape
+        self._plan.adaptive_pool2d(x, y, c, (height, width), output_size, True)
+
+    def adaptive_max_pool2d(self, x: int, y: int, input_shape: Shape, *, output_size: tuple[int, int]) -> None:
+        """Take the maximum of each of the windows that cover the map evenly."""
+        c, height, width = input_shape
+        self._plan.adaptive_pool2d(x, y, c, (height, width), output_size, False)
+
+    def add(self, a: int, b: int, y: int, input_shape: Shape, *, relu: bool = False) -> None:
+        """Add two maps; with ``relu`` rectify."""
+        self._plan.add(a, b, y, math.prod(input_shape), relu)
+
+    def batch_norm(
+        self,
+        x: int,
+        y: int,
+        input_shape: Shape,
+        *,
+        mean: FloatArray,
+        scale: FloatArray,
+        shift: FloatArray,
+        relu: bool = False,
+    ) -> None:
+        """Compute ``(x - mean) * scale + shift`` channel by channel; with ``relu`` rectify."""
+        elements, dtype = math.prod(input_shape), self.dtype
+        self._plan.batch_norm(x, y, elements, mean.astype(dtype), scale.astype(dtype), shift.astype(dtype), relu)
+
+    def multiply(self, a: int, b: int, y: int, a_shape: Shape, b_shape: Shape) -> None:
+        """Multiply two arrays of one shape, or maps with a gate (c, 1, 1)."""
+        if math.prod(a_shape) < math.prod(b_shape):
+            a, b, a_shape, b_shape = b, a, b_shape, a_shape
+        gate = a_shape != b_shape
+        self._plan.multiply(a, b, y, math.prod(a_shape), math.prod(b_shape) if gate else 0)
+
+    def place(self, x: int, y: int, input_shape: Shape, *, first: int, channels: int) -> None:
+        """Make x some of the channels of y, which has ``channels``, from ``first`` on."""
+        count, *size = input_shape
+        self._plan.place(x, y, first, count, channels, math.prod(size))
+
     def relu(self, x: int, y: int, input_shape: Shape) -> None:
         """Rectify."""
         self._plan.relu(x, y, math.prod(input_shape))

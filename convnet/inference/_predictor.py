@@ -1,12 +1,10 @@
 """A model compiled for inference."""
 
-from typing import Any
-
 import numpy as np
 
 from convnet.functional import Plan
 from convnet.inference._places import assign
-from convnet.inference._program import Program, lower
+from convnet.inference._program import Operation, Program, Shape, lower
 from convnet.inference._simplify import simplify
 from convnet.layers import Layer
 from convnet.settings import integer
@@ -96,17 +94,30 @@ class Predictor:
 def _planned(program: Program, dtype: np.dtype) -> Plan:
     """Call the plan's method for each operation, with its places."""
     places, total = assign(program)
-    arguments: list[Any]
-    plan = Plan(program.shapes[0], program.shapes[program.output], dtype, len(program.operations) + 1, total)
+    room = sum(len(operation.inputs) for operation in program.operations) + 1
+    plan = Plan(program.shapes[0], program.shapes[program.output], dtype, room, total)
     for operation in program.operations:
-        inputs = [places[value] for value in operation.inputs]
-        arguments = [*inputs, places[operation.output]]
-        if operation.name != "dense":
-            arguments.append(program.shapes[operation.inputs[0]])
-        getattr(plan, operation.name)(*arguments, **operation.settings)
+        shapes = [program.shapes[value] for value in operation.inputs]
+        arguments = [*(places[value] for value in operation.inputs), places[operation.output]]
+        _plan_one(plan, operation, arguments, shapes)
     if program.output == 0:
         plan.copy()
     return plan
+
+
+def _plan_one(plan: Plan, operation: Operation, places: list[int], shapes: list[Shape]) -> None:
+    """The last of the places is that of the result."""
+    if operation.name == "concat":
+        first, channels = 0, sum(shape[0] for shape in shapes)
+        for place, shape in zip(places, shapes, strict=False):
+            plan.place(place, places[-1], shape, first=first, channels=channels)
+            first += shape[0]
+    elif operation.name == "dense":
+        plan.dense(places[0], places[1], **operation.settings)
+    elif operation.name == "multiply":
+        plan.multiply(places[0], places[1], places[2], shapes[0], shapes[1])
+    else:
+        getattr(plan, operation.name)(*places, shapes[0], **operation.settings)
 
 
 def _line(program: Program, i: int) -> tuple[str, tuple[int, ...]]:

@@ -6,8 +6,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from convnet.errors import ShapeError, UnsupportedError
-from convnet.layers import AvgPool2d, Conv2d, Dense, Dropout, Flatten, Layer, MaxPool2d, ReLU, Sequential
+from convnet.layers import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    Add,
+    AvgPool2d,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Graph,
+    Identity,
+    Layer,
+    MaxPool2d,
+    Merge,
+    Multiply,
+    Parallel,
+    ReLU,
+    Sequential,
+)
 
 Shape = tuple[int, ...]
 
@@ -57,21 +80,23 @@ def lower(model: Layer, input_shape: Shape) -> Program:
     return program
 
 
-def _lower(program: Program, layer: Layer, x: int) -> int:
+def _lower(program: Program, layer: Layer, *inputs: int) -> int:
     lowering = _LOWERINGS.get(type(layer))  # not a subclass, which may do anything
     if lowering is None:
         known = ", ".join(sorted(kind.__name__ for kind in _LOWERINGS))
         raise UnsupportedError(f"Predictor: expected layers among {known}, got {type(layer).__name__}")
-    return lowering(program, layer, x)
+    return lowering(program, layer, *inputs)
 
 
-def _sequential(program: Program, model: Sequential, x: int) -> int:
-    for name, layer in model.named_children():
+def _graph(program: Program, graph: Graph, x: int) -> int:
+    values: dict[str, int] = {}
+    for name, node in graph.nodes.items():
+        inputs = [values.get(source, x) for source in node.sources]  # what is no node is the input
         try:
-            x = _lower(program, layer, x)
+            values[name] = _lower(program, node.layer, *inputs)
         except (ShapeError, UnsupportedError) as error:
-            raise type(error)(f"Sequential[{name}] {error}") from None
-    return x
+            raise type(error)(f"{type(graph).__name__}[{name}] {error}") from None
+    return values.get(graph.output, x)
 
 
 def _conv2d(program: Program, layer: Conv2d, x: int) -> int:
@@ -84,6 +109,43 @@ def _dense(program: Program, layer: Dense, x: int) -> int:
     bias = None if layer.bias is None else layer.bias.value
     shape = layer.output_shape(program.shapes[x])
     return program.emit("dense", x, shape=shape, w=layer.weight.value, b=bias)
+
+
+def _batch_norm(program: Program, layer: BatchNorm2d, x: int) -> int:
+    shape = layer.output_shape(program.shapes[x])
+    scale = 1 / np.sqrt(layer.running_var.astype(np.float64) + layer.eps)
+    if layer.weight is not None:
+        scale = scale * layer.weight.value
+    shift = np.zeros_like(scale) if layer.bias is None else layer.bias.value.astype(np.float64)
+    mean = layer.running_mean.astype(np.float64)
+    return program.emit("batch_norm", x, shape=shape, mean=mean, scale=scale, shift=shift)
+
+
+def _adaptive_pool2d(name: str) -> Lowering:
+    def lowering(program: Program, layer: AdaptiveAvgPool2d | AdaptiveMaxPool2d, x: int) -> int:
+        shape = layer.output_shape(program.shapes[x])
+        if shape == program.shapes[x]:
+            return x
+        return program.emit(name, x, shape=shape, output_size=shape[1:])
+
+    return lowering
+
+
+def _pairs(name: str) -> Lowering:
+    """Of a merge: two at a time, in order."""
+
+    def lowering(program: Program, layer: Merge, first: int, *others: int) -> int:
+        layer.output_shape([program.shapes[value] for value in (first, *others)])
+        for other in others:
+            shape = layer.output_shape([program.shapes[first], program.shapes[other]])
+            first = program.emit(name, first, other, shape=shape)
+        return first
+
+    return lowering
+
+
+def _concat(program: Program, layer: Concat, *inputs: int) -> int:
+    return program.emit("concat", *inputs, shape=layer.output_shape([program.shapes[value] for value in inputs]))
 
 
 def _pool2d(name: str) -> Lowering:
@@ -106,15 +168,25 @@ def _nothing(program: Program, layer: Layer, x: int) -> int:
     return x
 
 
-Lowering = Callable[[Program, Any, int], int]
+Lowering = Callable[..., int]
 
 _LOWERINGS: dict[type[Layer], Lowering] = {
+    AdaptiveAvgPool2d: _adaptive_pool2d("adaptive_avg_pool2d"),
+    AdaptiveMaxPool2d: _adaptive_pool2d("adaptive_max_pool2d"),
+    Add: _pairs("add"),
     AvgPool2d: _pool2d("avg_pool2d"),
+    BatchNorm2d: _batch_norm,
+    Concat: _concat,
     Conv2d: _conv2d,
     Dense: _dense,
     Dropout: _nothing,
     Flatten: _plain("flatten"),
+    GlobalAvgPool2d: _adaptive_pool2d("adaptive_avg_pool2d"),
+    Graph: _graph,
+    Identity: _nothing,
     MaxPool2d: _pool2d("max_pool2d"),
+    Multiply: _pairs("multiply"),
+    Parallel: _graph,
     ReLU: _plain("relu"),
-    Sequential: _sequential,
+    Sequential: _graph,
 }

@@ -44,6 +44,17 @@ def _relu(program: Program, first: Operation, second: Operation) -> Merged:
     return first.name, {**first.settings, "relu": True}
 
 
+def _normalized(program: Program, conv: Operation, norm: Operation) -> Merged:
+    """Since ``(w x + b - mean) scale + shift = (w scale) x + (b - mean) scale + shift``."""
+    if conv.settings.get("relu"):
+        return None
+    w, b = conv.settings["w"], conv.settings["b"]
+    mean, scale, shift = (norm.settings[name] for name in ("mean", "scale", "shift"))
+    weights = (w.astype(np.float64) * scale[:, None, None, None]).astype(w.dtype)
+    bias = ((0 if b is None else b.astype(np.float64)) - mean) * scale + shift
+    return "conv2d", {**conv.settings, "w": weights, "b": bias.astype(w.dtype)}
+
+
 def _max_pool2d(program: Program, conv: Operation, pool: Operation) -> Merged:
     """A max pool whose windows lie side by side, behind a ReLU."""
     settings = pool.settings
@@ -62,6 +73,9 @@ def _dense_of_flattened(program: Program, flatten: Operation, dense: Operation) 
 
 
 _MERGES: dict[tuple[str, str], Merge] = {
+    ("add", "relu"): _relu,
+    ("batch_norm", "relu"): _relu,
+    ("conv2d", "batch_norm"): _normalized,
     ("conv2d", "relu"): _relu,
     ("dense", "relu"): _relu,
     ("conv2d", "max_pool2d"): _max_pool2d,

@@ -8,13 +8,14 @@ are the caller's arrays. A batch runs in passes of a few images, whose activatio
 """
 
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
 from convnet.kernels.conv cimport (
     Convolution, Slide, all_finite, finish_forward, fold_of_layer, plan_forward, run_forward,
 )
 from convnet.kernels.dense cimport Product, finish_dense, plan_dense, run_dense
-from convnet.kernels.pool cimport Pool, check_offsets, pool_axis, run_pool
-from convnet.kernels.runtime cimport alloc, cn_kernels, kernels_for, parallel_for, release
+from convnet.kernels.pool cimport Pool, adaptive_axis, check_offsets, pool_axis, run_pool
+from convnet.kernels.runtime cimport alloc, cn_kernels, cn_norm, kernels_for, parallel_for, release
 
 ctypedef fused real:
     float
@@ -104,6 +105,91 @@ cdef bint run_relu(const Step *step, Py_ssize_t n, const char *a, const char *b,
     return True
 
 
+cdef void sum_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Elementwise *e = <Elementwise *> job
+    cdef Py_ssize_t at = index * BLOCK, count = min(BLOCK, e.n - at), item = e.step.item
+    e.kernels.sum(e.y + at * item, e.a + at * item, e.b + at * item, count, e.step.relu)
+
+
+cdef bint run_sum(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
+    cdef Elementwise e
+    e.kernels, e.step, e.n, e.a, e.b, e.y = kernels_for(<int> step.item, False), step, n * step.elements, a, b, y
+    parallel_for(sum_block, &e, (e.n + BLOCK - 1) // BLOCK, 24.0 * e.n * step.item)
+    return True
+
+
+cdef void multiply(real *y, const real *a, const real *b, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        y[i] = a[i] * b[i]
+
+
+cdef void multiply_image(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Elementwise *e = <Elementwise *> job
+    cdef Py_ssize_t gate = e.cols, each = gate or e.step.elements, pixel = index * e.step.elements, at
+    cdef Py_ssize_t end = pixel + e.step.elements, item = e.step.item
+    while pixel < end:
+        at = index * gate if gate else pixel
+        if item == sizeof(float):
+            multiply(<float *> e.y + pixel, <const float *> e.a + pixel, <const float *> e.b + at, each)
+        else:
+            multiply(<double *> e.y + pixel, <const double *> e.a + pixel, <const double *> e.b + at, each)
+        pixel += each
+
+
+cdef bint run_multiply(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
+    cdef Elementwise e
+    e.step, e.a, e.b, e.y, e.cols = step, a, b, y, (<Py_ssize_t *> step.state)[0]
+    parallel_for(multiply_image, &e, n, 24.0 * n * step.elements * step.item)
+    return True
+
+
+cdef struct Normalized:
+    cn_norm constants
+    Py_ssize_t chunk                # pixels of a task
+
+
+cdef void normalize_chunk(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Elementwise *e = <Elementwise *> job
+    cdef Normalized *s = <Normalized *> e.step.state
+    cdef cn_norm constants = s.constants
+    cdef Py_ssize_t pixel = index * s.chunk, at = pixel * constants.channels * e.step.item
+    constants.pixels = min(s.chunk, e.n - pixel)
+    e.kernels.normalize(e.y + at, e.a + at, NULL, &constants)
+
+
+cdef bint run_batch_norm(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
+    cdef Normalized *s = <Normalized *> step.state
+    cdef Elementwise e
+    e.kernels, e.step, e.a, e.b, e.y = kernels_for(<int> step.item, False), step, a, b, y
+    e.n = n * step.elements // s.constants.channels
+    parallel_for(normalize_chunk, &e, (e.n + s.chunk - 1) // s.chunk, 16.0 * n * step.elements * step.item)
+    return True
+
+
+# ---- copies ----------------------------------------------------------------------------------------------------------
+
+
+cdef struct Channels:
+    Py_ssize_t first, count, all, pixels   # where a part of the channels goes
+
+
+cdef void place_image(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Elementwise *e = <Elementwise *> job
+    cdef const Channels *s = <const Channels *> e.step.state
+    cdef Py_ssize_t pixel = index * s.pixels, end = pixel + s.pixels, item = e.step.item
+    while pixel < end:
+        memcpy(e.y + (pixel * s.all + s.first) * item, e.a + pixel * s.count * item, s.count * item)
+        pixel += 1
+
+
+cdef bint run_place(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
+    cdef Elementwise e
+    e.kernels, e.step, e.a, e.b, e.y = kernels_for(<int> step.item, False), step, a, b, y
+    parallel_for(place_image, &e, n, 16.0 * n * step.elements * step.item)
+    return True
+
+
 cdef void flatten_image(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef Elementwise *e = <Elementwise *> job
     cdef Py_ssize_t at = index * e.rows * e.cols * e.step.item
@@ -129,7 +215,6 @@ cdef class Plan:
     cdef list arrays                # weights that the steps point to
     cdef Step *steps
     cdef Py_ssize_t count, room, item, places, x_elements, y_elements
-    cdef bint closed
 
     def __cinit__(self, Py_ssize_t room, Py_ssize_t item, Py_ssize_t places, Py_ssize_t x_elements,
                   Py_ssize_t y_elements):
@@ -219,18 +304,71 @@ cdef class Plan:
         pool_axis(&p.x, size[1], out_size[1], kernel[1], stride[1], padding[1], dilation[1])
         p.average, p.gradient, p.adaptive, p.count_padding = average, False, False, count_include_pad
         p.codes, p.code_bytes = NULL, 0
+        self.add_pool(step)
+
+    def adaptive_pool2d(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t c, tuple size, tuple out_size,
+                        bint average):
+        """As `adaptive_max_pool2d_forward`, or with ``average`` as `adaptive_average_pool2d_forward`."""
+        cdef Step *step = self.new_step(x_place, 0, y_place, out_size[0] * out_size[1] * c, sizeof(Pool))
+        cdef Pool *p = <Pool *> step.state
+        p.kernels, p.item, p.c = kernels_for(<int> self.item, c <= 8), self.item, c
+        adaptive_axis(&p.y, size[0], out_size[0])
+        adaptive_axis(&p.x, size[1], out_size[1])
+        p.average, p.gradient, p.adaptive, p.count_padding = average, False, True, False
+        p.codes, p.code_bytes = NULL, 0
+        self.add_pool(step)
+
+    cdef bint add_pool(self, Step *step) except False:
         try:
-            check_offsets(p)
+            check_offsets(<Pool *> step.state)
         except BaseException:
-            free(p)
+            free(step.state)
             raise
         step.run = run_pool_step
         self.count += 1
+        return True
 
     def relu(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t elements):
         """y = max(x, 0), NaN passes."""
         cdef Step *step = self.new_step(x_place, 0, y_place, elements, 0)
         step.run = run_relu
+        self.count += 1
+
+    def add(self, Py_ssize_t a_place, Py_ssize_t b_place, Py_ssize_t y_place, Py_ssize_t elements, bint relu):
+        """y = a + b, with `relu` its positive part."""
+        cdef Step *step = self.new_step(a_place, b_place, y_place, elements, 0)
+        step.run, step.relu = run_sum, relu
+        self.count += 1
+
+    def batch_norm(
+        self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t elements, const real[::1] mean, const real[::1] scale,
+        const real[::1] shift, bint relu,
+    ):
+        """y = (x - mean) * scale + shift, channel by channel, with `relu` its positive part."""
+        cdef Step *step = self.new_step(x_place, 0, y_place, elements, sizeof(Normalized))
+        cdef Normalized *s = <Normalized *> step.state
+        s.constants.channels, s.constants.fold, s.constants.relu = mean.shape[0], 1, relu
+        s.constants.mean, s.constants.scale, s.constants.shift = &mean[0], &scale[0], &shift[0]
+        s.chunk = max(1, BLOCK // mean.shape[0])
+        self.arrays.append((mean, scale, shift))
+        step.run = run_batch_norm
+        self.count += 1
+
+    def multiply(self, Py_ssize_t a_place, Py_ssize_t b_place, Py_ssize_t y_place, Py_ssize_t elements,
+                 Py_ssize_t gate):
+        """y = a * b; with ``gate`` channels, b has one pixel an image."""
+        cdef Step *step = self.new_step(a_place, b_place, y_place, elements, sizeof(Py_ssize_t))
+        (<Py_ssize_t *> step.state)[0] = gate
+        step.run = run_multiply
+        self.count += 1
+
+    def place(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t first, Py_ssize_t count, Py_ssize_t channels,
+              Py_ssize_t pixels):
+        """Make x the channels [first, first + count) of y, which has ``channels``."""
+        cdef Step *step = self.new_step(x_place, 0, y_place, count * pixels, sizeof(Channels))
+        cdef Channels *s = <Channels *> step.state
+        s.first, s.count, s.all, s.pixels = first, count, channels, pixels
+        step.run = run_place
         self.count += 1
 
     def flatten(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t c, Py_ssize_t pixels):
