@@ -35,6 +35,19 @@ def test_running_averages_by_hand():
     np.testing.assert_allclose(layer(rows([1.5, 3]))[:, 0, 0, 0], [0, 1.5 / np.sqrt(0.75 + 1e-5)], rtol=1e-6)
 
 
+def test_running_averages_move_in_place():
+    layer = BatchNorm2d(2)
+    before = dict(layer.named_buffers())
+    layer.forward(rows([1, 3], [4, 5]), Context())
+    assert all(buffer is before[name] for name, buffer in layer.named_buffers())
+
+
+def test_no_interest_in_the_input_means_no_gradient_of_it():
+    layer, ctx = BatchNorm2d(2), Context(wants_dx=False)
+    assert layer.backward(layer.forward(rows([1, 3], [4, 5]), ctx), ctx) is None
+    assert layer.weight.grad.any()
+
+
 def test_without_momentum_all_batches_count_the_same():
     layer = BatchNorm2d(1, momentum=None)
     for batch in ([0, 2], [4, 6], [8, 16]):

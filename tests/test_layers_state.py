@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from convnet.errors import WeightsError
-from convnet.layers import Dense, Sequential
+from convnet.layers import Dense, Identity, Sequential
 
 
 def model(dtype=np.float32):
@@ -74,3 +74,18 @@ def test_infinities_of_the_file_are_kept():
     layer = model()
     layer.load_state_dict(layer.state_dict() | {"1.bias": np.array([np.inf, np.nan])})
     np.testing.assert_array_equal(layer[1].bias.value, [np.inf, np.nan])
+
+
+class Counting(Identity):
+    """A layer with a buffer and an array of its own."""
+
+    def __init__(self):
+        self.count, self._table = np.zeros(2, np.int64), np.zeros(3)
+
+
+def test_arrays_are_buffers_but_for_those_with_an_underscore():
+    layer = Sequential(Counting(), Dense(3, 4))
+    assert [name for name, _ in layer.named_buffers()] == ["0.count"]
+    assert list(layer.state_dict()) == ["0.count", "1.weight", "1.bias"]
+    layer.load_state_dict(layer.state_dict() | {"0.count": np.array([3, 4])})
+    np.testing.assert_array_equal(layer[0].count, [3, 4])

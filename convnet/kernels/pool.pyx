@@ -280,7 +280,7 @@ def average_pool2d_gradient(
 
 
 def adaptive_average_pool2d_forward(const real[:, :, :, ::1] x_nhwc, real[:, :, :, ::1] y_nhwc):
-    """y[i, j] = the mean of rows i h / oh to (i + 1) h / oh and columns j w / ow to (j + 1) w / ow, rounded outwards."""
+    """y[i, j] = the mean of rows i h / oh to (i + 1) h / oh, columns j w / ow to (j + 1) w / ow, rounded outwards."""
     cdef Axis y, x
     if y_nhwc.shape[0] == 0 or y_nhwc.shape[3] == 0:
         return
