@@ -5,7 +5,7 @@ import pytest
 from bounds import assert_same_bits
 from geometries import Conv
 
-from convnet import functional
+from convnet import Context, functional, fuse, models
 
 CONVOLUTIONS = [
     Conv(100, 1, 28, 28, 8, (3, 3), padding=1),  # simple_cnn
@@ -82,6 +82,19 @@ def test_convolutions(geometry, dtype, set_num_threads):
 
 def test_everything_else(dtype, set_num_threads):
     _assert_equal_for_all_numbers_of_threads(lambda: _the_rest(dtype, np.random.default_rng(6)), set_num_threads)
+
+
+@pytest.mark.parametrize("rewrite", [lambda model: model, fuse], ids=["plain", "fused"])
+def test_a_step_of_a_residual_network(rewrite, set_num_threads):
+    def step():
+        rng = np.random.default_rng(7)
+        model, ctx = models.resnet18(10, width=16, rng=rng), Context()
+        run = rewrite(model)
+        y = run.forward(rng.random((6, 3, 64, 64), np.float32), ctx)
+        yield from (y, run.backward(np.cos(y), ctx), *(p.grad for p in model.parameters()))
+        yield from (np.array(buffer) for _, buffer in model.named_buffers())
+
+    _assert_equal_for_all_numbers_of_threads(step, set_num_threads)
 
 
 def test_a_call_again_gives_the_same_bits(dtype, set_num_threads):
