@@ -133,9 +133,28 @@ def test_modules_import_only_dependencies(path):
     assert {_row(name) for name in _imports(path)} <= known
 
 
-def test_importing_convnet_imports_no_optional_package():
-    code = "import sys, convnet; print(*{name.partition('.')[0] for name in sys.modules})"
+def _new_modules(code):
+    """The modules that ``code`` brings into a fresh interpreter in which NumPy is already there."""
+    code = f"import sys, numpy; old = set(sys.modules); {code}; print(*set(sys.modules) - old)"
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert not START_WITHOUT & set(result.stdout.split())
-    assert "convnet" in result.stdout.split()
+    return set(result.stdout.split())
+
+
+def test_importing_convnet_imports_no_optional_package():
+    packages = set(map(_row, _new_modules("import convnet")))
+    assert not START_WITHOUT & packages
+    assert "convnet" in packages
+
+
+def test_importing_convnet_leaves_what_is_slow_for_later():
+    slow = {"tqdm", "importlib.metadata", "convnet.training"}
+    assert not slow & _new_modules("import convnet")
+    assert "convnet.training" in _new_modules("import convnet; convnet.Trainer")
+
+
+def test_what_comes_later_is_there_like_the_rest():
+    assert {"Trainer", "show_versions", *convnet.__all__} <= set(dir(convnet))
+    assert all(hasattr(convnet, name) for name in convnet.__all__)
+    with pytest.raises(AttributeError, match="module 'convnet' has no attribute 'Trainr'"):
+        convnet.Trainr  # noqa: B018 - the look-up is what is tested
