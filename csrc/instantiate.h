@@ -19,15 +19,29 @@
 #endif
 
 #define CN_KERNELS                                                                                                     \
-    {CN_THIS_ISA,         LANES,                                                                                       \
-     NAME(product),       NAME(pack),                                                                                  \
-     NAME(scatter_add),   NAME(add),                                                                                   \
-     NAME(column_sums),   NAME(transpose),                                                                             \
-     NAME(relu),          NAME(relu_gradient),                                                                         \
-     NAME(max_pool),      NAME(max_pool_gradient),                                                                     \
-     NAME(relu_max_pool), NAME(unpool),                                                                                \
-     NAME(average_pool),  NAME(average_pool_gradient),                                                                 \
-     NAME(softmax),       NAME(sgd),                                                                                   \
+    {CN_THIS_ISA,                                                                                                      \
+     LANES,                                                                                                            \
+     NAME(product),                                                                                                    \
+     NAME(pack),                                                                                                       \
+     NAME(scatter_add),                                                                                                \
+     NAME(add),                                                                                                        \
+     NAME(column_sums),                                                                                                \
+     NAME(transpose),                                                                                                  \
+     NAME(relu),                                                                                                       \
+     NAME(relu_gradient),                                                                                              \
+     NAME(max_pool),                                                                                                   \
+     NAME(max_pool_gradient),                                                                                          \
+     NAME(relu_max_pool),                                                                                              \
+     NAME(unpool),                                                                                                     \
+     NAME(average_pool),                                                                                               \
+     NAME(average_pool_gradient),                                                                                      \
+     NAME(winograd_input),                                                                                             \
+     NAME(winograd_gradient),                                                                                          \
+     NAME(winograd_output),                                                                                            \
+     NAME(winograd_weights),                                                                                           \
+     NAME(winograd_taps),                                                                                              \
+     NAME(softmax),                                                                                                    \
+     NAME(sgd),                                                                                                        \
      NAME(adam)}
 
 #define CN_DOUBLE 0
@@ -36,6 +50,7 @@
 #include "tile.h"
 #include "layout.h"
 #include "pool.h"
+#include "winograd.h"
 #include "activation.h"
 #include "update.h"
 static const cn_kernels kernels_f32 = CN_KERNELS;
@@ -48,6 +63,7 @@ static const cn_kernels kernels_f32 = CN_KERNELS;
 #include "tile.h"
 #include "layout.h"
 #include "pool.h"
+#include "winograd.h"
 #include "activation.h"
 #include "update.h"
 static const cn_kernels kernels_f64 = CN_KERNELS;
