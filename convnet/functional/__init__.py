@@ -6,6 +6,7 @@ same bits for any number of threads.
 """
 
 from convnet.functional._activation import relu, relu_backward
+from convnet.functional._algorithm import conv2d_algorithm, get_algorithm, set_algorithm
 from convnet.functional._conv import conv2d, conv2d_backward, conv2d_relu, conv2d_relu_backward
 from convnet.functional._dense import dense, dense_backward, flatten, unflatten
 from convnet.functional._loss import softmax, softmax_cross_entropy
@@ -19,6 +20,7 @@ __all__ = [
     "avg_pool2d",
     "avg_pool2d_backward",
     "conv2d",
+    "conv2d_algorithm",
     "conv2d_backward",
     "conv2d_relu",
     "conv2d_relu_backward",
@@ -27,12 +29,14 @@ __all__ = [
     "dense_backward",
     "empty_cache",
     "flatten",
+    "get_algorithm",
     "get_num_threads",
     "max_pool2d",
     "max_pool2d_backward",
     "memory_stats",
     "relu",
     "relu_backward",
+    "set_algorithm",
     "set_num_threads",
     "sgd_update",
     "softmax",
