@@ -79,8 +79,10 @@ typedef struct {
     void (*winograd_gradient)(void *planes, const void *dy, const cn_winograd_tile *tile); /* of 4 x 4 pixels */
     /* y = what the points give, plus bias (may be NULL), with `relu` at least 0: pixels before end_row, end_col */
     void (*winograd_output)(void *y, const void *planes, const void *bias, int relu, const cn_winograd_tile *tile);
-    /* planes[p * plane + k * lanes + j] from w[(9 * k + t) * lanes + j], taps t = 0 ... 8, or 8 ... 0 with `flip` */
-    void (*winograd_weights)(void *planes, const void *w, ptrdiff_t depth, int flip, ptrdiff_t plane);
+    /* planes[p * plane + k * lanes + j], j < lanes, from w[k * k_stride + j * col_stride + t], j < cols (at most lanes),
+       taps t = 0 ... 8, or 8 ... 0 with `flip`; 0 behind `cols` */
+    void (*winograd_weights)(void *planes, const void *w, ptrdiff_t depth, ptrdiff_t k_stride, ptrdiff_t cols,
+                             ptrdiff_t col_stride, int flip, ptrdiff_t plane);
     /* w[(9 * k + t) * lanes + j], k < count, from sums of products at planes[p * plane + k * step + j] */
     void (*winograd_taps)(void *w, const void *planes, ptrdiff_t count, ptrdiff_t step, ptrdiff_t plane);
 

@@ -159,14 +159,28 @@ static void NAME(winograd_output)(void *y, const void *planes, const void *bias,
     }
 }
 
-static void NAME(winograd_weights)(void *planes, const void *w, ptrdiff_t depth, int flip, ptrdiff_t plane) {
+/* The nine taps of `cols` filters, `col_stride` apart, as nine vectors; 0 in lanes behind. */
+static CN_INLINE void NAME(load_taps)(T *taps, const T *w, ptrdiff_t cols, ptrdiff_t col_stride) {
+    int t = 0;
+    if (cols == LANES && LANES > 9) {
+        NAME(transpose_block)(taps, w, LANES, 9, LANES, col_stride);
+        return;
+    }
+    for (; cols == LANES && t + LANES <= 9; t += LANES)
+        NAME(transpose_block)(taps + t * LANES, w + t, LANES, LANES, LANES, col_stride);
+    for (; t < 9; t++)
+        for (ptrdiff_t i = 0; i < LANES; i++) taps[t * LANES + i] = i < cols ? w[i * col_stride + t] : 0;
+}
+
+static void NAME(winograd_weights)(void *planes, const void *w, ptrdiff_t depth, ptrdiff_t k_stride, ptrdiff_t cols,
+                                   ptrdiff_t col_stride, int flip, ptrdiff_t plane) {
     const ptrdiff_t first = flip ? 8 : 0, step = flip ? -1 : 1;
     for (ptrdiff_t k = 0; k < depth; k++) {
-        const T *taps = (const T *)w + (9 * k + first) * LANES;
-        T *to = (T *)planes + k * LANES;
+        T taps[9 * LANES], *to = (T *)planes + k * LANES;
         V half[6][3], g[3], at[6];
+        NAME(load_taps)(taps, (const T *)w + k * k_stride, cols, col_stride);
         CN_UNROLL for (int j = 0; j < 3; j++) {
-            CN_UNROLL for (int i = 0; i < 3; i++) g[i] = v_load(taps + (3 * i + j) * step * LANES);
+            CN_UNROLL for (int i = 0; i < 3; i++) g[i] = v_load(taps + (first + (3 * i + j) * step) * LANES);
             NAME(weights_at_points)(at, g);
             CN_UNROLL for (int i = 0; i < 6; i++) half[i][j] = at[i];
         }

@@ -97,7 +97,7 @@ LEAST_CHANNELS = 8
 COSTS = PerPass(
     forward=Cost(direct=1, transforms=300, weights=200, traffic=1 / 160),
     data_gradient=Cost(direct=1, transforms=300, weights=200, traffic=1 / 160),
-    weight_gradient=Cost(direct=1.3, transforms=450, weights=80, traffic=0),
+    weight_gradient=Cost(direct=1.3, transforms=450, weights=100, traffic=0),
 )
 
 

@@ -80,7 +80,8 @@ cdef extern from "kernels.h" nogil:
             void *y, const void *planes, const void *bias, bint relu, const cn_winograd_tile *tile
         ) noexcept nogil
         void (*winograd_weights)(
-            void *planes, const void *w, ptrdiff_t depth, bint flip, ptrdiff_t plane
+            void *planes, const void *w, ptrdiff_t depth, ptrdiff_t k_stride, ptrdiff_t cols, ptrdiff_t col_stride,
+            bint flip, ptrdiff_t plane
         ) noexcept nogil
         void (*winograd_taps)(
             void *w, const void *planes, ptrdiff_t count, ptrdiff_t step, ptrdiff_t plane

@@ -126,46 +126,32 @@ cdef struct Weights:
     bint flip
     const char *w
     char *at
-    char *scratch                          # for each worker
-    Py_ssize_t scratch_bytes
 
-cdef Py_ssize_t DEPTH_BLOCK = 32           # rows that a task transforms: what lies between stays in L1
+cdef Py_ssize_t DEPTH_BLOCK = 32           # rows that a task transforms
 
 
 cdef void transform_weights(void *job, ptrdiff_t index, int worker) noexcept nogil:
-    """One vector of columns, one block of rows."""
+    """One vector of columns, one block of rows; task after task reads on where the one before ended."""
     cdef Weights *q = <Weights *> job
-    cdef Py_ssize_t lanes = q.kernels.lanes, vector = index // q.blocks, block = index % q.blocks, i
-    cdef Py_ssize_t k = block * q.depth // q.blocks, rows = (block + 1) * q.depth // q.blocks - k
-    cdef Py_ssize_t col = vector * lanes, cols = least(lanes, q.cols - col)
-    cdef const char *w = q.w + (k * q.k_stride + col * q.col_stride) * q.item
-    cdef char *taps = q.scratch + worker * q.scratch_bytes
-    if cols < lanes:
-        memset(taps, 0, rows * TAPS * lanes * q.item)
-    if q.k_stride == TAPS:
-        q.kernels.transpose(taps, w, cols, rows * TAPS, lanes, q.col_stride)
-    else:
-        for i in range(rows):
-            q.kernels.transpose(taps + i * TAPS * lanes * q.item, w + i * q.k_stride * q.item, cols, TAPS, lanes,
-                                q.col_stride)
-    q.kernels.winograd_weights(q.at + (vector * q.depth + k) * lanes * q.item, taps, rows, q.flip, q.plane)
+    cdef bint by_rows = q.k_stride < q.col_stride
+    cdef Py_ssize_t vector = index // q.blocks if by_rows else index % q.vectors
+    cdef Py_ssize_t block = index % q.blocks if by_rows else index // q.vectors, k = block * q.depth // q.blocks
+    cdef Py_ssize_t lanes = q.kernels.lanes, col = vector * lanes
+    q.kernels.winograd_weights(
+        q.at + (vector * q.depth + k) * lanes * q.item, q.w + (k * q.k_stride + col * q.col_stride) * q.item,
+        (block + 1) * q.depth // q.blocks - k, q.k_stride, least(lanes, q.cols - col), q.col_stride, q.flip, q.plane,
+    )
 
 
 cdef bint transform_all(Weights *q) except False:
     """Allocate and fill `at`, which the caller releases, also after a failure."""
-    cdef Py_ssize_t lanes = q.kernels.lanes
-    q.vectors, q.blocks = ceil_div(q.cols, lanes), ceil_div(q.depth, DEPTH_BLOCK)
-    q.plane = padded(q.vectors * lanes * q.depth, q.item)
-    q.scratch_bytes = DEPTH_BLOCK * TAPS * lanes * q.item
+    q.vectors, q.blocks = ceil_div(q.cols, q.kernels.lanes), ceil_div(q.depth, DEPTH_BLOCK)
+    q.plane = padded(q.vectors * q.kernels.lanes * q.depth, q.item)
     q.at = <char *> alloc(POINTS * q.plane * q.item)
-    q.scratch = <char *> alloc(q.scratch_bytes * num_threads())
-    try:
-        if q.at == NULL or q.scratch == NULL:
-            raise MemoryError("conv2d: no memory for the transformed weights of a convolution")
-        with nogil:
-            parallel_for(transform_weights, q, q.vectors * q.blocks, 8.0 * POINTS * q.plane * q.item)
-    finally:
-        release(q.scratch)
+    if q.at == NULL:
+        raise MemoryError("conv2d: no memory for the transformed weights of a convolution")
+    with nogil:
+        parallel_for(transform_weights, q, q.vectors * q.blocks, 8.0 * POINTS * q.plane * q.item)
     return True
 
 
@@ -184,7 +170,8 @@ cdef struct Convolution:
     Py_ssize_t pool_y, pool_x              # windows of a fused max pool; 1 without
     char *out
     char *codes                            # or NULL
-    char *scratch                          # for each worker: tiles at the points, their products, a strip, a result
+    char *values                           # all groups at the points where there are blocks to share them, else NULL
+    char *scratch                          # for each worker: a group at the points, its products, a strip, a result
     Py_ssize_t scratch_bytes, values_bytes, products_bytes, strip_bytes
     int32_t *tile_row                      # offsets of a group's tiles among the values and among the products
     int32_t *product_row
@@ -230,7 +217,24 @@ cdef void put_tiles(Convolution *s, Py_ssize_t first, Py_ssize_t tiles, Py_ssize
         products += s.block * g.item
 
 
+cdef void transform_group(Convolution *s, Py_ssize_t first, Py_ssize_t tiles, char *values, int worker) noexcept nogil:
+    cdef Wanted wanted
+    wanted.channel, wanted.channels, wanted.sums = 0, s.source.c, NULL
+    wanted.strip = s.scratch + worker * s.scratch_bytes + s.values_bytes + s.products_bytes
+    transform_tiles(&s.source, first, tiles, &wanted, values)
+
+
+cdef void transform_shared(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    """An eighth of a group's tiles."""
+    cdef Convolution *s = <Convolution *> job
+    cdef Py_ssize_t group = index // 8, part = index % 8, first = group * s.tiles // s.groups
+    cdef Py_ssize_t tiles = (group + 1) * s.tiles // s.groups - first, start = part * tiles // 8
+    transform_group(s, first + start, (part + 1) * tiles // 8 - start,
+                    s.values + (group * POINTS * s.source.plane + start * s.source.step) * s.source.item, worker)
+
+
 cdef void convolve_group(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    """One group of tiles, one block of outputs."""
     cdef Convolution *s = <Convolution *> job
     cdef Grid *g = &s.source
     cdef Weights *w = &s.weights
@@ -239,11 +243,12 @@ cdef void convolve_group(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef Py_ssize_t end = least(s.o, (block + 1) * w.vectors // s.blocks * lanes)
     cdef char *values = s.scratch + worker * s.scratch_bytes
     cdef char *products = values + s.values_bytes
-    cdef Wanted wanted
+    cdef char *result = products + s.products_bytes + s.strip_bytes
     cdef cn_product product
-    wanted.channel, wanted.channels, wanted.sums = 0, g.c, NULL
-    wanted.strip = products + s.products_bytes
-    transform_tiles(g, first, tiles, &wanted, values)
+    if s.values == NULL:
+        transform_group(s, first, tiles, values, worker)
+    else:
+        values = s.values + group * POINTS * g.plane * g.item
     product.rows, product.depth = tiles, g.c
     product.a_row, product.a_k, product.c_row = s.tile_row, s.k_offset, s.product_row
     product.b_k, product.b_vector = lanes, w.depth * lanes
@@ -256,14 +261,14 @@ cdef void convolve_group(void *job, ptrdiff_t index, int worker) noexcept nogil:
             product.b = w.at + (p * w.plane + col * w.depth) * g.item
             product.c = products + p * s.plane * g.item
             g.kernels.product(&product)
-        put_tiles(s, first, tiles, col, least(s.block, end - col), products, wanted.strip + s.strip_bytes)
+        put_tiles(s, first, tiles, col, least(s.block, end - col), products, result)
         col += s.block
 
 
-# Tasks at least, where tiles are few: then the outputs are cut, too, into blocks of at least so many; each transforms
-# the tiles again, which costs a tenth of the products of 128 outputs.
-cdef Py_ssize_t FEW_TASKS = 8
-cdef Py_ssize_t LEAST_OUTPUTS = 128
+# Tasks at least, where tiles are few: then the outputs are cut, too, into blocks of at least so many, and all groups are
+# transformed before.
+cdef Py_ssize_t FEW_TASKS = 16
+cdef Py_ssize_t LEAST_OUTPUTS = 64
 
 
 cdef void cut_convolution(Convolution *s) noexcept nogil:
@@ -276,7 +281,8 @@ cdef void cut_convolution(Convolution *s) noexcept nogil:
     s.block = least(ceil_div(BLOCK, g.kernels.lanes), s.weights.vectors) * g.kernels.lanes
     g.step = whole(g.kernels, g.c)
     g.plane, s.plane = padded(s.group * g.step, g.item), padded(s.group * s.block, g.item)
-    s.values_bytes, s.products_bytes = POINTS * g.plane * g.item, POINTS * s.plane * g.item
+    s.values_bytes = POINTS * g.plane * g.item if s.blocks == 1 else 0
+    s.products_bytes = POINTS * s.plane * g.item
     s.strip_bytes = strip_bytes(g, s.group)
     s.scratch_bytes = s.values_bytes + s.products_bytes + s.strip_bytes
     if s.pool_y * s.pool_x > 1:
@@ -297,7 +303,7 @@ cdef bint convolve(Convolution *s) except False:
     """Fill the output. `source`, `weights` and what describes the output have been set."""
     cdef Grid *g = &s.source
     cdef double macs = <double> s.n * s.oh * s.ow * s.o * g.c * TAPS / 4
-    s.weights.at = s.scratch = NULL
+    s.weights.at = s.scratch = s.values = NULL
     s.tile_row = NULL
     try:
         transform_all(&s.weights)
@@ -305,15 +311,20 @@ cdef bint convolve(Convolution *s) except False:
         s.tile_row = <int32_t *> alloc((2 * s.group + g.c) * sizeof(int32_t))
         s.product_row, s.k_offset = s.tile_row + s.group, s.tile_row + 2 * s.group
         s.scratch = <char *> alloc(s.scratch_bytes * num_threads())
-        if s.tile_row == NULL or s.scratch == NULL:
+        if s.blocks > 1:
+            s.values = <char *> alloc(s.groups * POINTS * g.plane * g.item)
+        if s.tile_row == NULL or s.scratch == NULL or (s.values == NULL and s.blocks > 1):
             raise MemoryError("conv2d: no memory for the tiles of a convolution")
         with nogil:
             fill_tables(s)
+            if s.blocks > 1:
+                parallel_for(transform_shared, s, 8 * s.groups, 32.0 * s.tiles * POINTS * g.c)
             parallel_for(convolve_group, s, s.groups * s.blocks, 2 * macs)
     finally:
         release(s.weights.at)
         release(s.tile_row)
         release(s.scratch)
+        release(s.values)
     return True
 
 

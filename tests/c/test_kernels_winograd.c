@@ -164,25 +164,29 @@ static void test_output_passes_nan(void) {
 
 /* ---- weights ---------------------------------------------------------------------------------------------------- */
 
-static void test_weights(void) {
+static void test_weights_of(ptrdiff_t depth, ptrdiff_t cols, int flip, int rows_first) {
     const matrix m = powers(3, 1);
-    const ptrdiff_t lanes = kernels->lanes;
-    for (ptrdiff_t depth = 0; depth <= 9; depth++)
-        for (int flip = 0; flip < 2; flip++) {
-            const ptrdiff_t plane = depth * lanes + draw(3), size = 35 * plane + depth * lanes;
-            const void *w = integers(0, 9 * depth * lanes);
-            void *planes = filled(1, size, 7);
-            begin("winograd_weights", depth, flip, plane, 0);
-            leave(planes, size);
-            for (ptrdiff_t i = 0; i < depth * lanes; i++) {
-                double taps[MOST_SIDE][MOST_SIDE];
-                for (int t = 0; t < 9; t++)
-                    taps[t / 3][t % 3] = get(w, (i / lanes * 9 + (flip ? 8 - t : t)) * lanes + i % lanes);
-                expect_both_axes(&m, taps, i, 6 * plane, plane);
-            }
-            kernels->winograd_weights(planes, w, depth, flip, plane);
-            check_changed("planes", planes, size);
-        }
+    const ptrdiff_t lanes = kernels->lanes, plane = depth * lanes + draw(3), size = 35 * plane + depth * lanes;
+    const ptrdiff_t k_stride = rows_first ? 9 : 9 * cols, col_stride = rows_first ? 9 * depth : 9;
+    const void *w = integers(0, 9 * depth * cols);
+    void *planes = filled(1, size, 7);
+    begin("winograd_weights", depth, cols, flip, rows_first);
+    leave(planes, size);
+    for (ptrdiff_t i = 0; i < depth * lanes; i++) {
+        const ptrdiff_t k = i / lanes, col = i % lanes;
+        double taps[MOST_SIDE][MOST_SIDE];
+        for (int t = 0; t < 9; t++)
+            taps[t / 3][t % 3] = col < cols ? get(w, k * k_stride + col * col_stride + (flip ? 8 - t : t)) : 0;
+        expect_both_axes(&m, taps, i, 6 * plane, plane);
+    }
+    kernels->winograd_weights(planes, w, depth, k_stride, cols, col_stride, flip, plane);
+    check_changed("planes", planes, size);
+}
+
+static void test_weights(void) {
+    for (ptrdiff_t depth = 1; depth <= 9; depth++)
+        for (ptrdiff_t cols = 1; cols <= kernels->lanes; cols++)
+            for (int mode = 0; mode < 4; mode++) test_weights_of(depth, cols, mode & 1, mode >> 1);
 }
 
 static void test_taps(void) {
