@@ -2,9 +2,12 @@
 
 import contextlib
 import io
+import os
+import sys
 import threading
 
 import numpy as np
+import pytest
 
 from convnet.layers import Dense
 from convnet.losses import SoftmaxCrossEntropy
@@ -47,6 +50,25 @@ def test_the_last_picture_tells_everything():
     assert text.endswith("\n")
     for part in ("epoch 2/2", "100 %", "00:00 left", "loss ", "accuracy ", " images/s"):
         assert part in pictures(text)[-1]
+
+
+def everything_on(master):
+    """What was written to a pseudo-terminal that is closed again."""
+    with open(master, "rb", buffering=0) as screen, contextlib.suppress(OSError):  # the end is an error, EIO
+        yield from iter(lambda: screen.read(4096), b"")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere pseudo-terminals may lose what nobody has read yet")
+@pytest.mark.parametrize("size", [(24, 120), (24, 40), (24, 0), (0, 0)], ids="{0[0]}x{0[1]}".format)
+def test_a_terminal_of_any_size_shows_the_bar(size):
+    termios, (master, slave) = pytest.importorskip("termios"), os.openpty()
+    termios.tcsetwinsize(slave, size)
+    with open(slave, "w") as terminal, contextlib.redirect_stderr(terminal):
+        fit()
+    last = pictures(b"".join(everything_on(master)).decode())[-1].rstrip()
+    assert last.startswith("epoch 2/2 100 %|")
+    assert "00:00 left" in last
+    assert len(last) <= 39 if size[1] == 40 else last.endswith(" images/s")
 
 
 def test_steps_are_not_all_drawn(monkeypatch):

@@ -1,8 +1,11 @@
 """The live progress bar."""
 
+import os
+import sys
 import threading
 import time
 from types import TracebackType
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -13,12 +16,27 @@ __all__ = ["ProgressBar"]
 INTERVAL = 0.1
 """Seconds between two pictures: a step may take less than a millisecond, and a picture takes a tenth of that."""
 
+ROWS = 20
+"""What tqdm takes for the height of a terminal that does not tell it; one bar needs no more."""
+
 FORMAT = "{desc} {percentage:3.0f} %|{bar}| {remaining} left{postfix}"
 
 
 class _Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
     monitor_interval = 0  # no watching thread: it would make every later fork unsafe
     _lock = threading.RLock()  # tqdm's own is shared between processes, which costs imports and a semaphore
+
+
+def _columns(stream: TextIO) -> int | None:
+    """Columns to draw in, without the last, where some terminals break the line; None for all that there is to say.
+
+    Terminals without a size (serial lines, containers, some services that run builds) report 0.
+    """
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (AttributeError, OSError, ValueError):  # no real file behind the stream
+        return None
+    return columns - 1 if columns > 0 else None
 
 
 class ProgressBar:
@@ -40,7 +58,8 @@ class ProgressBar:
             total=images * epochs,
             disable=None if wanted else True,  # None: where standard error is no terminal
             bar_format=FORMAT,
-            dynamic_ncols=True,
+            ncols=_columns(sys.stderr),
+            nrows=ROWS,
             mininterval=0,
         )
         self._begun = self._drawn = time.perf_counter()
@@ -65,6 +84,7 @@ class ProgressBar:
         if self._bar.disable:
             return
         done = (epoch - 1) * self._images + meter.images
+        self._bar.ncols = _columns(sys.stderr)  # windows change their size
         self._bar.set_description_str(f"epoch {epoch:{len(str(self._epochs))}}/{self._epochs}", refresh=False)
         self._bar.set_postfix_str(self._figures(done, meter) if done else "", refresh=False)
         self._bar.update(done - self._bar.n)
