@@ -1,0 +1,75 @@
+"""Peak memory of a training step: each side in a process of its own.
+
+    python benchmarks/memory.py convnet lenet 2
+
+prints the most bytes that the third step of the side held at once, over what the process held after its imports:
+weights, gradients, momentum, activations, working memory. Pages of program files are not counted, as every library
+loads more of itself when it first runs. Needs Linux, which tells a process its peak and can forget it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from networks import NETWORKS, batch_of
+from sides import SIDES, UnavailableError
+
+STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def peak_of_step(side: str, network: str, threads: int) -> int:
+    """Measure in a fresh process; raise UnavailableError where it cannot be done."""
+    command = [sys.executable, __file__, side, network, str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise UnavailableError((done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1])
+    return int(done.stdout)
+
+
+def held() -> int:
+    """Bytes of memory that belong to this process, pages of files left out."""
+    return _status("RssAnon")
+
+
+def peak_during(run: Callable[[], object]) -> int:
+    """Run; return the most bytes held meanwhile."""
+    give_back()
+    FORGET.write_text("5")
+    run()
+    return _status("VmHWM") - _status("RssFile") - _status("RssShmem")
+
+
+def give_back() -> None:
+    """Return freed memory to the system, so that what was needed on the way here does not count."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def _status(field: str) -> int:
+    for line in STATUS.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return 1024 * int(value.split()[0])
+    raise UnavailableError(f"{STATUS} has no {field}")
+
+
+def main() -> None:
+    """Measure one side."""
+    name, network_name, threads = sys.argv[1:]
+    side = SIDES[name](int(threads))
+    network = next(n for n in NETWORKS if n.name == network_name)
+    x, y = batch_of(network)
+    before = held()
+    work = side.step(network, x, y)
+    for _ in range(2):
+        work.run()
+    print(peak_during(work.run) - before)
+
+
+if __name__ == "__main__":
+    main()
