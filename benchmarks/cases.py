@@ -18,6 +18,7 @@ import numpy as np
 from networks import Network, batch_of
 from shapes import Shape, arrays_of
 from sides import Side, Work
+from sides.ours import algorithm
 
 import convnet
 
@@ -37,6 +38,8 @@ class Case(NamedTuple):
     work: Callable[[Side], Work]
     limits: Callable[[Arrays], dict[str, float]]
     """From the results in float64: how far each array may lie from them, in the Euclidean norm."""
+    algorithm: str | None = None
+    """What convnet chose, where there is a choice to see."""
 
 
 def step_case(network: Network) -> Case:
@@ -73,8 +76,11 @@ def convolution_case(shape: Shape, which: str) -> Case:
     def limits(exact: Arrays) -> dict[str, float]:
         return {name: 4 * EPS * (shape.multiply_adds / y.size) ** 0.5 * _norm(y) for name, y in exact.items()}
 
+    def work(side: Side) -> Work:
+        return side.convolution(shape, arrays, which)
+
     flops = 2 * shape.multiply_adds
-    return Case(which, str(shape), shape.batch, flops, 1, lambda side: side.convolution(shape, arrays, which), limits)
+    return Case(which, str(shape), shape.batch, flops, 1, work, limits, algorithm(shape, which))
 
 
 def check(case: Case, exact: Arrays, results: Arrays) -> None:

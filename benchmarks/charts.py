@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import matplotlib
@@ -55,3 +56,36 @@ def _bars(panel: Any, ratios: list[tuple[str, float, str]]) -> None:
     panel.invert_yaxis()
     panel.axvline(1, color="black", linewidth=0.8, zorder=0)
     panel.spines[["top", "right"]].set_visible(False)
+
+
+def chart_scaling(run: dict[str, Any], file: str) -> None:
+    """Draw time and memory of each sweep, both axes logarithmic: one column a sweep, the dashed line is the work."""
+    sweeps = run["sweeps"]
+    figure, panels = plt.subplots(
+        2, len(sweeps), squeeze=False, sharex="col", figsize=(0.5 + 2.7 * len(sweeps), 6), layout="constrained"
+    )
+    for (above, below), (name, sweep) in zip(panels.T, sweeps.items(), strict=True):
+        _growth(above, sweep["points"], "ms", 1)
+        _growth(below, sweep["points"], "memory", 1e-6)
+        above.set_title("\n".join(textwrap.wrap(sweep["title"], 30)), fontsize=9)
+        below.set_xlabel(name)
+    panels[0, 0].set_ylabel("milliseconds a step")
+    panels[1, 0].set_ylabel("peak memory, MB")
+    figure.savefig(file, dpi=150)
+    plt.close(figure)
+
+
+def _growth(panel: Any, points: list[dict[str, Any]], what: str, scale: float) -> None:
+    measured = [point for point in points if point[what]]
+    x, y = [point["x"] for point in measured], [scale * point[what] for point in measured]
+    if what == "ms":
+        ideal = [point["work"] * y[-1] / measured[-1]["work"] for point in measured]
+        panel.plot(x, ideal, "--", color="grey", linewidth=0.8)
+    panel.plot(x, y, "o-", markersize=3)
+    panel.set_xscale("log", base=2)
+    panel.set_yscale("log", base=2 if max(y) < 16 * min(y) else 10)
+    panel.set_ylim(min(y) / 1.5, 1.5 * max(y))
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
+    panel.grid(alpha=0.3)

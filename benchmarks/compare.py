@@ -15,13 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import machine
 import memory
 from cases import Arrays, Case, check, convolution_case, inference_case, step_case
 from networks import NETWORKS
@@ -63,7 +62,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         results.append(result)
     peaks.append(peak_gflops(options.threads))
     return {
-        "machine": _machine(options.threads),
+        "machine": machine.described(options.threads),
         "versions": {name: side.version for name, side in sides.items()},
         "absent": absent,
         "seconds": options.seconds,
@@ -101,8 +100,14 @@ def _measure(case: Case, sides: dict[str, Side], exact: Side, seconds: float) ->
             works.pop(name, None)
             skipped[name] = _reason(error)
             _say(f"  {name} is left out: {skipped[name]}")
-    times = alternate({name: work.run for name, work in works.items()}, seconds)
-    described = {"kind": case.kind, "name": case.name, "batch": case.batch, "flops": case.flops}
+    times = alternate({name: work.run for name, work in works.items()}, seconds, give_up=20)
+    described = {
+        "kind": case.kind,
+        "name": case.name,
+        "batch": case.batch,
+        "flops": case.flops,
+        "algorithm": case.algorithm,
+    }
     return described | {"sides": {name: summarised(t) for name, t in times.items()}, "skipped": skipped}
 
 
@@ -147,20 +152,6 @@ def _keep_to_cpus(threads: int) -> None:
     """Let no side use more CPUs than threads: not every library can be told how many threads to start."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-
-
-def _machine(threads: int) -> dict[str, Any]:
-    described = {"cpu": _cpu(), "threads": threads, "date": time.strftime("%Y-%m-%d")}
-    return described | {"convnet": dict(convnet.show_versions())}
-
-
-def _cpu() -> str:
-    """The processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -10,7 +10,7 @@ from convnet import conv2d_output_size
 
 
 class Shape(NamedTuple):
-    """A convolution of square maps."""
+    """A convolution of square maps; as text ``batch x channels x side - out - kernel``, then stride and groups."""
 
     batch: int
     channels: int
@@ -38,8 +38,8 @@ class Shape(NamedTuple):
         return self.batch * self.out * self.output_side**2 * taps
 
     def __str__(self) -> str:
-        text = f"{self.batch}×{self.channels}×{self.side}²→{self.out} k{self.kernel}"
-        return text + (f" s{self.stride}" if self.stride > 1 else "") + (f" g{self.groups}" if self.groups > 1 else "")
+        text = f"{self.batch}x{self.channels}x{self.side}-{self.out}-k{self.kernel}"
+        return text + (f"-s{self.stride}" if self.stride > 1 else "") + (f"-g{self.groups}" if self.groups > 1 else "")
 
 
 SHAPES = [

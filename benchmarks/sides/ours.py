@@ -12,7 +12,7 @@ from sides.base import LR, MOMENTUM, Side, Work, channels_last
 
 
 class Convnet(Side):
-    """`convnet.Trainer`, the fused model, and `convnet.functional`."""
+    """`convnet.Trainer`, `convnet.Predictor` (before there was one: the fused model), and `convnet.functional`."""
 
     def __init__(self, threads: int) -> None:
         convnet.set_num_threads(threads)
@@ -25,8 +25,12 @@ class Convnet(Side):
         return Work(lambda: trainer.step(x, y), model.state_dict)
 
     def inference(self, network: Network, x: np.ndarray) -> Work:
-        """Apply the fused model."""
-        predict, x = convnet.fuse(network.make()), channels_last(x)
+        """Apply the finished model."""
+        model, x = network.make(), channels_last(x)
+        if hasattr(convnet, "Predictor"):
+            predict = convnet.Predictor(model, input_shape=network.input_shape)
+        else:
+            predict = convnet.fuse(model)
         return Work(lambda: predict(x), lambda: {"outputs": predict(x)})
 
     def convolution(self, shape: Shape, arrays: tuple[np.ndarray, ...], which: str) -> Work:
@@ -39,3 +43,13 @@ class Convnet(Side):
             "weight gradient": lambda: conv2d_backward(dy, x, w, dx=False, db=False, **settings)[1],
         }[which]
         return Work(run, lambda: {which: run()})
+
+
+def algorithm(shape: Shape, which: str) -> str | None:
+    """What convnet chooses for a pass of a convolution; None before there was a choice."""
+    if not hasattr(convnet, "conv2d_algorithm"):
+        return None
+    input_shape = shape.batch, shape.channels, shape.side, shape.side
+    weight_shape = shape.out, shape.channels // shape.groups, shape.kernel, shape.kernel
+    chosen = convnet.conv2d_algorithm(input_shape, weight_shape, **shape.settings)
+    return getattr(chosen, which.replace(" ", "_"))
