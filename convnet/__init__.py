@@ -24,13 +24,18 @@ from convnet.errors import (
 from convnet.functional import empty_cache, get_num_threads, memory_stats, set_num_threads
 from convnet.inference import fuse
 from convnet.layers import (
+    Add,
     AvgPool2d,
+    Concat,
     Conv2d,
     Dense,
     Dropout,
     Flatten,
+    Graph,
     Layer,
     MaxPool2d,
+    Multiply,
+    Parallel,
     ReLU,
     Sequential,
 )
@@ -43,7 +48,9 @@ from convnet.training import History, Trainer
 from convnet.versions import __version__, show_versions
 
 __all__ = [
+    "Add",
     "AvgPool2d",
+    "Concat",
     "Context",
     "Conv2d",
     "ConvnetError",
@@ -53,10 +60,13 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "Flatten",
+    "Graph",
     "History",
     "Layer",
     "MaxPool2d",
     "MeanSquaredError",
+    "Multiply",
+    "Parallel",
     "Parameter",
     "ReLU",
     "Sequential",

@@ -49,13 +49,22 @@ class Context:
         return sum({(array.ctypes.data, array.nbytes): array.nbytes for array in self._arrays()}.values())
 
     def _arrays(self) -> Iterator[np.ndarray]:
-        yield from (value for value in vars(self).values() if isinstance(value, np.ndarray))
+        yield from self._held().values()
         for child in self._children.values():
             yield from child._arrays()
 
+    def _held(self) -> dict[str, np.ndarray]:
+        """The arrays that are attributes, or in a tuple that is one."""
+        groups = {name: value if isinstance(value, tuple) else (value,) for name, value in vars(self).items()}
+        return {
+            name if len(group) == 1 else f"{name}[{i}]": value
+            for name, group in groups.items()
+            for i, value in enumerate(group)
+            if isinstance(value, np.ndarray)
+        }
+
     def __repr__(self) -> str:
-        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-        held = [f" {name} {array.shape} {array.dtype}" for name, array in arrays.items()]
+        held = [f" {name} {array.shape} {array.dtype}" for name, array in self._held().items()]
         children = [f"\n{name}: {child!r}".replace("\n", "\n  ") for name, child in self._children.items()]
         return f"Context({self.nbytes:,} bytes)" + ",".join(held) + "".join(children)
 

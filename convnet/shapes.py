@@ -12,7 +12,16 @@ Sides: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 
 AXES = ("height", "width")
 
-__all__ = ["conv2d_output_size", "conv2d_padding", "pair", "pool2d_output_size", "pool2d_padding"]
+__all__ = [
+    "concat_shape",
+    "conv2d_output_size",
+    "conv2d_padding",
+    "gated_shape",
+    "one_shape",
+    "pair",
+    "pool2d_output_size",
+    "pool2d_padding",
+]
 
 
 def pair(value: IntPair, name: str, least: int = 1) -> tuple[int, int]:
@@ -236,3 +245,64 @@ def pool2d_output_size(
             )
         out.append(count)
     return out[0], out[1]
+
+
+def one_shape(shapes: Sequence[tuple[int, ...]], who: str) -> tuple[int, ...]:
+    """Shape of several arrays that must have the same.
+
+    Raises
+    ------
+    ShapeError
+        If there is none, or they differ.
+
+    Examples
+    --------
+    >>> one_shape([(2, 3), (2, 3)], "Add")
+    (2, 3)
+    """
+    distinct = {tuple(shape) for shape in shapes}
+    if len(distinct) != 1:
+        raise ShapeError(f"{who}: expected arrays of one shape, got {', '.join(map(str, shapes)) or 'none'}")
+    return distinct.pop()
+
+
+def concat_shape(shapes: Sequence[tuple[int, ...]], who: str, axis: int) -> tuple[int, ...]:
+    """Shape of several arrays joined along an axis.
+
+    Raises
+    ------
+    ShapeError
+        If there is none, or they differ along another axis.
+
+    Examples
+    --------
+    >>> concat_shape([(2, 3), (2, 4)], "Concat", axis=1)
+    (2, 7)
+    """
+    others = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
+    if len(others) != 1 or any(len(shape) <= axis for shape in shapes):
+        got = ", ".join(map(str, shapes)) or "none"
+        raise ShapeError(f"{who}: expected arrays that differ in their channels only, got {got}")
+    return *shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :]
+
+
+def gated_shape(shapes: Sequence[tuple[int, ...]], who: str, axis: int) -> tuple[int, ...]:
+    """Shape of maps of one shape, some of which may be gates: of size 1 along the axes from ``axis`` on.
+
+    Raises
+    ------
+    ShapeError
+        If there is none, or they differ otherwise.
+
+    Examples
+    --------
+    >>> gated_shape([(2, 3, 1, 1), (2, 3, 8, 8)], "Multiply", axis=2)
+    (2, 3, 8, 8)
+    """
+    distinct = {tuple(shape) for shape in shapes}
+    gates = {(*shape[:axis], *(1 for _ in shape[axis:])) for shape in distinct}
+    maps = distinct - gates or distinct
+    if len(maps) != 1 or len(gates) != 1:
+        got = ", ".join(map(str, shapes)) or "none"
+        raise ShapeError(f"{who}: expected arrays of one shape, or gates for whole maps, got {got}")
+    return maps.pop()

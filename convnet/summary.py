@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from convnet.errors import SettingError
-from convnet.layers import Layer, Sequential
+from convnet.layers import Graph, Layer
 
 __all__ = ["Row", "Summary", "summary"]
 
@@ -46,7 +46,7 @@ def summary(model: Layer, input_shape: Shape | None = None) -> Summary:
     Parameters
     ----------
     model : Layer
-        A `Sequential` gets a row for each of its layers, any other layer one row.
+        A container (`Sequential`, `Parallel`, `Graph`) gets a row for each of its layers, any other layer one row.
     input_shape : tuple of int, optional
         Shape of one input without the batch; None means the ``input_shape`` of the model.
 
@@ -64,7 +64,7 @@ def summary(model: Layer, input_shape: Shape | None = None) -> Summary:
 
     Examples
     --------
-    >>> from convnet.layers import Conv2d, Flatten, ReLU
+    >>> from convnet.layers import Conv2d, Flatten, ReLU, Sequential
     >>> print(summary(Sequential(Conv2d(3, 6, 3), ReLU(), Flatten()), (3, 144, 144)))
        layer                        output shape   parameters  multiply-adds
     ------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def summary(model: Layer, input_shape: Shape | None = None) -> Summary:
     ------------------------------------------------------------------------
        total                                              168      3,266,568
     """
-    if input_shape is None and isinstance(model, Sequential):
+    if input_shape is None and isinstance(model, Graph):
         input_shape = model.input_shape
     if input_shape is None:
         raise SettingError("summary: expected an input_shape, as the model states none, got None")
@@ -83,8 +83,8 @@ def summary(model: Layer, input_shape: Shape | None = None) -> Summary:
 
 
 def _rows(name: str, layer: Layer, input_shape: Shape) -> Iterator[Row]:
-    """Rows of a layer; those of its layers where they stand one after another."""
-    if isinstance(layer, Sequential):
+    """Rows of a layer; those of its layers if it is a container."""
+    if isinstance(layer, Graph):
         for child_name, child, before, _ in layer.walk(input_shape):
             yield from _rows(f"{name}.{child_name}" if name else child_name, child, before)
     else:

@@ -7,12 +7,16 @@ import pytest
 from gradcheck import away_from_kinks, check_layer
 
 from convnet import (
+    Add,
     AvgPool2d,
+    Concat,
     Context,
     Conv2d,
     Dense,
     Flatten,
+    Graph,
     MaxPool2d,
+    Parallel,
     ReLU,
     Sequential,
     SettingError,
@@ -66,6 +70,75 @@ def test_nested_models_are_rewritten_and_others_left():
     assert _types(fused) == [Sequential, ReLU]
     assert _types(fused[0]) == [DenseReLU]
     assert fuse(dense) is dense
+
+
+def _read(graph):
+    return {name: (type(node.layer), node.sources) for name, node in graph.nodes.items()}
+
+
+def test_chains_of_a_graph_are_rewritten_and_their_readers_told():
+    graph = Graph(
+        {
+            "c": (Conv2d(1, 2, 3), "x"),
+            "r": (ReLU(), "c"),
+            "p": (MaxPool2d(2), "r"),
+            "d": (Conv2d(2, 2, 1), "p"),
+            "s": (ReLU(), "d"),
+            "add": (Add(), ("s", "p")),
+            "e": (Conv2d(2, 2, 1), "add"),
+            "t": (ReLU(), "e"),
+        }
+    )
+    assert _read(fuse(graph)) == {
+        "c": (ConvReLU, ("x",)),
+        "d": (ConvReLU, ("c",)),
+        "add": (Add, ("d", "c")),
+        "e": (ConvReLU, ("add",)),
+    }
+    assert fuse(graph).output == "e"
+
+
+def test_an_array_that_somebody_else_reads_stays():
+    c, r = Conv2d(1, 1, 1), ReLU()
+    shared = Graph({"c": (c, "x"), "r": (r, "c"), "add": (Add(), ("r", "c"))})
+    assert _read(fuse(shared)) == _read(shared)
+    both = Graph({"c": (c, "x"), "add": (Add(), ("c", "c"))})
+    assert _read(fuse(both)) == _read(both)
+    pool, added = MaxPool2d(2), (Add(), ("p", "q"))
+    pooled = Graph({"c": (c, "x"), "r": (r, "c"), "p": (pool, "r"), "q": (pool, "r"), "add": added})
+    assert [kind for kind, _ in _read(fuse(pooled)).values()] == [ConvReLU, MaxPool2d, MaxPool2d, Add]
+
+
+def test_branches_are_rewritten():
+    branch = Sequential(Conv2d(1, 1, 1), ReLU())
+    fused = fuse(Parallel({"a": branch, "b": Sequential()}, merge=Concat()))
+    assert type(fused) is Parallel
+    assert _read(fused) == {"a": (Sequential, ("",)), "b": (Sequential, ("",)), "merge": (Concat, ("a", "b"))}
+    assert _types(fused.nodes["a"].layer) == [ConvReLU]
+
+
+class _Own(Sequential):
+    pass
+
+
+def test_containers_of_ones_own_stay():
+    own = _Own(Conv2d(1, 1, 1), ReLU())
+    assert fuse(own) is own
+
+
+def test_a_fused_graph_computes_the_same(rng):
+    """Conv2d, ReLU, and a residual connection around them, in integers so that no sum is rounded."""
+    conv = Conv2d(3, 3, 3, padding=1, rng=0)
+    conv.weight.value[...] = rng.integers(-1, 2, conv.weight.shape)
+    nodes = {"c": (conv, "x"), "r": (ReLU(), "c"), "add": (Add(), ("r", "x"))}
+    results = []
+    for graph in Graph(nodes), fuse(Graph(nodes)):
+        conv.weight.grad[...] = 0
+        x, dy = np.random.default_rng(1).integers(-3, 4, (2, 2, 3, 5, 5)).astype(np.float32)
+        ctx = Context()
+        results.append([graph.forward(x, ctx), graph(x), graph.backward(dy, ctx), conv.weight.grad.copy()])
+    for plain, fused in zip(*results, strict=True):
+        np.testing.assert_array_equal(fused, plain)
 
 
 def test_the_model_itself_stays_and_shares_its_parameters():

@@ -9,7 +9,22 @@ from gradcheck import away_from_kinks, check_layer
 from layouts import LAYOUTS, freeze
 
 from convnet.errors import DTypeError, ShapeError
-from convnet.layers import AvgPool2d, Context, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Sequential
+from convnet.layers import (
+    Add,
+    AvgPool2d,
+    Concat,
+    Context,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    Graph,
+    MaxPool2d,
+    Multiply,
+    Parallel,
+    ReLU,
+    Sequential,
+)
 
 IMAGE = (4, 6, 7)
 CASES = {
@@ -33,6 +48,29 @@ CASES = {
         IMAGE,
     ),
     "Sequential-empty": (lambda dtype: Sequential(), IMAGE),
+    "Parallel": (lambda dtype: Parallel(Conv2d(4, 4, 3, padding=1, rng=0, dtype=dtype), Sequential()), IMAGE),
+    "Parallel-concat": (
+        lambda dtype: Parallel(Conv2d(4, 3, 2, rng=0, dtype=dtype), MaxPool2d(2, 1), merge=Concat()),
+        IMAGE,
+    ),
+    "Parallel-gate": (
+        lambda dtype: Parallel(
+            Sequential(AvgPool2d((6, 7)), Conv2d(4, 4, 1, rng=0, dtype=dtype)), ReLU(), merge=Multiply()
+        ),
+        IMAGE,
+    ),
+    "Parallel-rows": (lambda dtype: Parallel(ReLU(), Dense(5, 5, rng=0, dtype=dtype), merge=Multiply()), (5,)),
+    "Graph": (
+        lambda dtype: Graph(
+            {
+                "conv1": (Conv2d(4, 4, 3, padding=1, rng=0, dtype=dtype), "x"),
+                "conv2": (Conv2d(4, 4, 3, padding=1, rng=1, dtype=dtype), "conv1"),
+                "add": (Add(), ("conv2", "x", "conv1")),
+                "concat": (Concat(), ("add", "conv1")),
+            }
+        ),
+        IMAGE,
+    ),
 }
 every_layer = pytest.mark.parametrize(("build", "input_shape"), CASES.values(), ids=CASES.keys())
 

@@ -1,7 +1,7 @@
 import pytest
 
 from convnet.errors import SettingError, ShapeError
-from convnet.layers import Conv2d, Dense, Flatten, ReLU, Sequential
+from convnet.layers import Add, Conv2d, Dense, Flatten, Graph, Parallel, ReLU, Sequential
 from convnet.models import lenet
 from convnet.summary import summary
 
@@ -17,6 +17,15 @@ def test_the_rows_of_lenet():
 def test_nested_models_have_dotted_names():
     model = Sequential({"features": Sequential(Conv2d(1, 2, 3), ReLU()), "flatten": Flatten()})
     assert [row.name for row in summary(model, (1, 5, 5)).rows] == ["features.0", "features.1", "flatten"]
+
+
+def test_every_container_is_opened():
+    model = Sequential(Parallel({"a": Conv2d(1, 2, 3, padding=1), "b": Sequential(Conv2d(1, 2, 1))}), ReLU())
+    graph = Graph({"m": (model, "x"), "add": (Add(), ("m", "m"))}, input_shape=(1, 5, 5))
+    s = summary(graph)
+    assert [row.name for row in s.rows] == ["m.0.a", "m.0.b.0", "m.0.merge", "m.1", "add"]
+    assert [row.output_shape for row in s.rows] == [(2, 5, 5)] * 5
+    assert (s.parameters, s.multiply_adds) == (20 + 4, 25 * (18 + 2))
 
 
 def test_shared_parameters_count_once_in_the_total():

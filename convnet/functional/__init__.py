@@ -9,6 +9,7 @@ from convnet.functional._activation import relu, relu_backward
 from convnet.functional._conv import conv2d, conv2d_backward, conv2d_relu, conv2d_relu_backward
 from convnet.functional._dense import dense, dense_backward, flatten, unflatten
 from convnet.functional._loss import softmax, softmax_cross_entropy
+from convnet.functional._merge import concat, multiply, multiply_backward
 from convnet.functional._pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from convnet.functional._runtime import cpu_features, empty_cache, get_num_threads, memory_stats, set_num_threads
 from convnet.functional._update import Updates, adam_update, sgd_update
@@ -18,6 +19,7 @@ __all__ = [
     "adam_update",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "concat",
     "conv2d",
     "conv2d_backward",
     "conv2d_relu",
@@ -31,6 +33,8 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_backward",
     "memory_stats",
+    "multiply",
+    "multiply_backward",
     "relu",
     "relu_backward",
     "set_num_threads",

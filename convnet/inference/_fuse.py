@@ -1,9 +1,9 @@
 """Rewriting a model so that neighbouring layers share a pass over memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from convnet.layers import Conv2d, Dense, Layer, MaxPool2d, ReLU, Sequential
+from convnet.layers import Conv2d, Dense, Graph, Layer, MaxPool2d, Node, Parallel, ReLU, Sequential
 from convnet.layers.fused import ConvReLU, DenseReLU, lies_side_by_side
 
 
@@ -21,12 +21,20 @@ _PATTERNS = (
 )
 
 
+class _Run(NamedTuple):
+    """Nodes that become one: their names, and the layer that stands for them."""
+
+    names: tuple[str, ...]
+    layer: Layer
+
+
 def fuse(model: Layer) -> Layer:
     """Return a model that computes the same with fewer passes over memory.
 
     Runs of layers that `ConvReLU` and `DenseReLU` can replace (convolution, ReLU and max pool; convolution and ReLU;
-    dense and ReLU) are replaced in every `Sequential`, also in nested ones. Nothing is copied: both models share their
-    parameters, and ``model`` stays as it is. `Trainer` does this by itself.
+    dense and ReLU) are replaced in every `Sequential`, `Parallel` and `Graph`, also in nested ones, where nobody else
+    reads the arrays between them. Nothing is copied: both models share their parameters, and ``model`` stays as it is.
+    `Trainer` does this by itself.
 
     Parameters
     ----------
@@ -35,7 +43,7 @@ def fuse(model: Layer) -> Layer:
     Returns
     -------
     Layer
-        ``model`` itself if it is no `Sequential`.
+        ``model`` itself if it is none of these containers.
 
     Examples
     --------
@@ -48,21 +56,56 @@ def fuse(model: Layer) -> Layer:
       (3): ReLU()
     )
     """
-    if type(model) is not Sequential:
+    if type(model) not in (Sequential, Parallel, Graph):
         return model
-    fused: dict[str, Layer] = {}
-    rest = list(model.named_children())
-    while rest:
-        name = rest[0][0]
-        fused[name], count = _first(tuple(layer for _, layer in rest))
-        rest = rest[count:]
-    return Sequential(fused, input_shape=model.input_shape)
+    assert isinstance(model, Graph)
+    runs = {run.names[-1]: run for run in _runs(model)}
+    renamed = {last: run.names[0] for last, run in runs.items()}
+    fused = {renamed[last]: _joined(run, model.nodes, renamed) for last, run in runs.items()}
+    return model.rewired(fused, renamed.get(model.output, model.output))
 
 
-def _first(layers: tuple[Layer, ...]) -> tuple[Layer, int]:
-    """What stands for the first layers, and for how many."""
+def _joined(run: _Run, nodes: Mapping[str, Node], renamed: Mapping[str, str]) -> Node:
+    """One node for a run: it reads what the run reads from outside."""
+    outside = [source for name in run.names for source in nodes[name].sources if source not in run.names]
+    return Node(run.layer, tuple(renamed.get(source, source) for source in outside))
+
+
+def _runs(model: Graph) -> Iterator[_Run]:
+    """Cut the nodes into runs, each in the place of its last node, before which everything it reads has been."""
+    nodes, following = model.nodes, _only_readers(model)
+    runs: dict[str, _Run] = {}
+    taken: set[str] = set()
+    for name in nodes:
+        if name not in taken:
+            run = _first(nodes, list(_chain(name, following, taken)))
+            taken.update(run.names)
+            runs[run.names[-1]] = run
+    return (runs[name] for name in nodes if name in runs)
+
+
+def _only_readers(model: Graph) -> dict[str, str]:
+    """For each array that is read once, by whom; nobody reads the output."""
+    readers: dict[str, list[str]] = {}
+    for name, node in model.nodes.items():
+        for source in node.sources:
+            readers.setdefault(source, []).append(name)
+    return {source: names[0] for source, names in readers.items() if len(names) == 1}
+
+
+def _chain(name: str, following: Mapping[str, str], taken: set[str]) -> Iterator[str]:
+    """Follow the nodes from ``name`` on, each the only reader of the one before, and not part of another run."""
+    yield name
+    while name in following and following[name] not in taken:
+        name = following[name]
+        yield name
+
+
+def _first(nodes: Mapping[str, Node], chain: list[str]) -> _Run:
+    """The longest run at the beginning of a chain that one layer can stand for."""
+    layers = [nodes[name].layer for name in chain]
     for pattern in _PATTERNS:
-        run = layers[: len(pattern.layers)]
-        if tuple(map(type, run)) == pattern.layers and pattern.applies(*run):
-            return pattern.make(*run), len(run)
-    return fuse(layers[0]), 1
+        count = len(pattern.layers)
+        if tuple(map(type, layers[:count])) == pattern.layers and pattern.applies(*layers[:count]):
+            return _Run(tuple(chain[:count]), pattern.make(*layers[:count]))
+    return _Run((chain[0],), fuse(layers[0]))

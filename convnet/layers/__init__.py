@@ -4,25 +4,39 @@ from convnet.context import Context as Context
 from convnet.layers._layer import Layer as Layer
 from convnet.layers._layer import LoadReport as LoadReport
 from convnet.layers.activation import ReLU as ReLU
+from convnet.layers.containers import Parallel as Parallel
 from convnet.layers.containers import Sequential as Sequential
 from convnet.layers.conv import Conv2d as Conv2d
 from convnet.layers.dense import Dense as Dense
 from convnet.layers.dropout import Dropout as Dropout
+from convnet.layers.graph import Graph as Graph
+from convnet.layers.graph import Node as Node
+from convnet.layers.merge import Add as Add
+from convnet.layers.merge import Concat as Concat
+from convnet.layers.merge import Merge as Merge
+from convnet.layers.merge import Multiply as Multiply
 from convnet.layers.pool import AvgPool2d as AvgPool2d
 from convnet.layers.pool import MaxPool2d as MaxPool2d
 from convnet.layers.reshape import Flatten as Flatten
 from convnet.parameter import Parameter as Parameter
 
 __all__ = [
+    "Add",
     "AvgPool2d",
+    "Concat",
     "Context",
     "Conv2d",
     "Dense",
     "Dropout",
     "Flatten",
+    "Graph",
     "Layer",
     "LoadReport",
     "MaxPool2d",
+    "Merge",
+    "Multiply",
+    "Node",
+    "Parallel",
     "Parameter",
     "ReLU",
     "Sequential",

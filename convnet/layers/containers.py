@@ -1,20 +1,19 @@
-"""Layers made of layers."""
+"""The two usual graphs: layers one after another, and layers side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import overload
 
-import numpy as np
-
-from convnet.context import Context
-from convnet.errors import DTypeError, ShapeError
+from convnet.errors import SettingError
 from convnet.layers._layer import Layer, Shape
+from convnet.layers.graph import Graph
+from convnet.layers.merge import Add, Merge
 
-__all__ = ["Sequential"]
+__all__ = ["Parallel", "Sequential"]
 
 
-class Sequential(Layer):
+class Sequential(Graph):
     """Layers one after another.
 
     Parameters
@@ -52,65 +51,19 @@ class Sequential(Layer):
     (Dense(8, 2), 2)
     """
 
+    _input = ""
+
     def __init__(self, *layers: Layer | Mapping[str, Layer], input_shape: Shape | None = None) -> None:
-        self._layers = _named(layers)
-        self.input_shape = None if input_shape is None else tuple(input_shape)
-        if self.input_shape is not None:
-            self.output_shape(self.input_shape)
-
-    def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
-        """Apply the layers in order."""
-        wants_dx = ctx is not None and ctx.wants_dx
-        for name, layer in self._layers.items():
-            child = None
-            if ctx is not None:
-                child = ctx.child(name)
-                child.wants_dx = wants_dx
-                if not wants_dx:
-                    wants_dx = any(True for _ in layer.named_parameters())
-            try:
-                x = layer.forward(x, child)
-            except (ShapeError, DTypeError) as error:
-                raise type(error)(f"Sequential[{name}] {error}") from error
-        return x
-
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
-        """Apply the layers' `backward` in reverse order."""
-        gradient: np.ndarray | None = dy
-        for name, layer in reversed(self._layers.items()):
-            if gradient is None:
-                break
-            gradient = layer.backward(gradient, ctx.child(name))
-        return gradient
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """The shape that leaves the last layer."""
-        shapes = [tuple(input_shape), *(after for *_, after in self.walk(input_shape))]
-        return shapes[-1]
-
-    def multiply_adds(self, input_shape: Shape) -> int:
-        """The sum over the layers."""
-        return sum(layer.multiply_adds(before) for _, layer, before, _ in self.walk(input_shape))
-
-    def walk(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Shape, Shape]]:
-        """Yield (name, layer, shape of its input, shape of its output) for each layer, given the model's input."""
-        for name, layer in self._layers.items():
-            before = input_shape
-            try:
-                input_shape = layer.output_shape(before)
-            except ShapeError as error:
-                raise ShapeError(f"Sequential[{name}] {error}") from error
-            yield name, layer, before, input_shape
-
-    def named_children(self) -> Iterator[tuple[str, Layer]]:
-        """Yield the layers in order, by name."""
-        yield from self._layers.items()
+        named = _named(layers)
+        sources = (self._input, *named)
+        nodes = {name: (layer, source) for (name, layer), source in zip(named.items(), sources, strict=False)}
+        super().__init__(nodes, input_shape=input_shape)
 
     def __len__(self) -> int:
-        return len(self._layers)
+        return len(self._nodes)
 
     def __iter__(self) -> Iterator[Layer]:
-        return iter(self._layers.values())
+        return (layer for _, layer in self.named_children())
 
     @overload
     def __getitem__(self, index: int) -> Layer: ...
@@ -120,18 +73,61 @@ class Sequential(Layer):
 
     def __getitem__(self, index: int | slice) -> Layer | Sequential:
         """One layer, or a model of some of them that shares their parameters."""
-        layers = list(self._layers.values())
+        layers = list(self)
         return Sequential(*layers[index]) if isinstance(index, slice) else layers[index]
 
 
+class Parallel(Graph):
+    """Layers side by side: each gets the same input, and their outputs are merged.
+
+    Parameters
+    ----------
+    *branches : Layer
+        The layers, named "0", "1", ...; or one mapping from names to layers. An empty `Sequential` passes its input on.
+    merge : Merge
+        What makes one array of theirs: `Add` (the default), `Concat` or `Multiply`. It is a child named "merge".
+    input_shape : tuple of int, optional
+        As for `Sequential`.
+
+    Raises
+    ------
+    SettingError
+        If there is no branch, or one is called "merge".
+    ShapeError, DTypeError
+        As from `Sequential`.
+
+    Notes
+    -----
+    Saved for backward: what the branches and ``merge`` save.
+
+    Examples
+    --------
+    The two convolutions of a "fire" module (arXiv:1602.07360), and a residual connection (arXiv:1512.03385):
+
+    >>> from convnet.layers import Concat, Conv2d
+    >>> Parallel(Conv2d(16, 64, 1), Conv2d(16, 64, 3, padding=1), merge=Concat()).output_shape((16, 7, 7))
+    (128, 7, 7)
+    >>> Parallel(Conv2d(16, 16, 3, padding=1), Sequential()).output_shape((16, 7, 7))
+    (16, 7, 7)
+    """
+
+    _input = ""
+
+    def __init__(
+        self, *branches: Layer | Mapping[str, Layer], merge: Merge | None = None, input_shape: Shape | None = None
+    ) -> None:
+        named = _named(branches)
+        if not named or "merge" in named:
+            raise SettingError(f"Parallel: expected branches, with other names than 'merge', got {list(named)}")
+        joint = Add() if merge is None else merge
+        if not isinstance(joint, Merge):
+            raise SettingError(f"Parallel merge: expected a Merge such as Add(), got {joint!r}")
+        sides = {name: (branch, self._input) for name, branch in named.items()}
+        super().__init__({**sides, "merge": (joint, tuple(named))}, input_shape=input_shape)
+
+
 def _named(layers: tuple[Layer | Mapping[str, Layer], ...]) -> dict[str, Layer]:
-    """Name the arguments of `Sequential`."""
-    named: dict[str, Layer]
+    """Name the arguments of a container."""
     if len(layers) == 1 and isinstance(layers[0], Mapping):
-        named = dict(layers[0])
-    else:
-        named = {str(i): layer for i, layer in enumerate(layers)}  # type: ignore[misc]
-    for name, layer in named.items():
-        if not isinstance(layer, Layer):
-            raise TypeError(f"Sequential[{name}]: expected a Layer, got {layer!r}")
-    return named
+        return dict(layers[0])
+    return {str(i): layer for i, layer in enumerate(layers)}  # type: ignore[misc]

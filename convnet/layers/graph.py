@@ -1,0 +1,207 @@
+"""Layers wired into a graph without cycles: what every container is underneath."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from convnet.context import Context
+from convnet.errors import DTypeError, SettingError, ShapeError
+from convnet.layers._checks import as_array
+from convnet.layers._layer import Layer, Shape
+from convnet.layers.merge import Merge
+
+__all__ = ["Graph", "Node"]
+
+
+class Node(NamedTuple):
+    """A layer of a `Graph` and what it reads: the name of an array or, if it is a `Merge`, a tuple of names."""
+
+    layer: Layer
+    inputs: str | tuple[str, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names that it reads, also where there is but one."""
+        return (self.inputs,) if isinstance(self.inputs, str) else self.inputs
+
+
+class Graph(Layer):
+    """Layers that read each other's outputs by name, in any way that has no cycle.
+
+    Parameters
+    ----------
+    nodes : mapping of str to (Layer, str or sequence of str)
+        For each name its layer and what the layer reads: the input of the graph, called ``"x"``, or nodes that stand
+        before it. A `Merge` reads several arrays, any other layer one. The names become those of the parameters.
+    output : str, optional
+        The node whose output is that of the graph; the last one by default.
+    input_shape : tuple of int, optional
+        The shape, without the batch, of the inputs the model is made for. The layers are then checked to fit together,
+        and `summary` needs no shape.
+
+    Raises
+    ------
+    SettingError
+        If a node reads what does not stand before it, or nobody reads its output.
+    ShapeError, DTypeError
+        In a forward pass, from `output_shape` and, with ``input_shape``, from the constructor: the text starts with the
+        place of the layer that complains.
+
+    Notes
+    -----
+    Saved for backward: nothing but what the layers save in ``ctx.child(name)``. The gradients of an array that is read
+    several times are added, in the reverse order of the nodes. Layers whose gradient nobody needs are skipped on the
+    way back. Inference lets go of an array once its last reader has run.
+
+    Examples
+    --------
+    A residual block, with the names that its weights have in torchvision:
+
+    >>> from convnet.layers import Add, Conv2d, ReLU
+    >>> block = Graph(
+    ...     {
+    ...         "conv1": (Conv2d(8, 8, 3, padding=1, bias=False), "x"),
+    ...         "relu": (ReLU(), "conv1"),
+    ...         "conv2": (Conv2d(8, 8, 3, padding=1, bias=False), "relu"),
+    ...         "add": (Add(), ("conv2", "x")),
+    ...     }
+    ... )
+    >>> list(block.state_dict())
+    ['conv1.weight', 'conv2.weight']
+    >>> block(np.ones((1, 8, 5, 5), np.float32)).shape
+    (1, 8, 5, 5)
+    """
+
+    # The name by which nodes read the graph's input.
+    _input = "x"
+
+    def __init__(
+        self,
+        nodes: Mapping[str, tuple[Layer, str | Sequence[str]]],
+        output: str | None = None,
+        *,
+        input_shape: Shape | None = None,
+    ) -> None:
+        self.input_shape = None if input_shape is None else tuple(input_shape)
+        self._wire(nodes, output)
+
+    def _wire(self, nodes: Mapping[str, tuple[Layer, str | Sequence[str]]], output: str | None) -> None:
+        """Check the nodes and find, for each, the arrays that nobody reads after it."""
+        self._nodes: dict[str, Node] = {}
+        for name, (layer, inputs) in nodes.items():
+            self._nodes[name] = self._checked(name, layer, (inputs,) if isinstance(inputs, str) else tuple(inputs))
+        self.output = output if output is not None else next(reversed(self._nodes), self._input)
+        last = {source: name for name, node in self._nodes.items() for source in node.sources}
+        loose = [name for name in self._nodes if name not in last and name != self.output]
+        if loose or self.output not in (self._input, *self._nodes):
+            who = type(self).__name__
+            raise SettingError(
+                f"{who}: expected all nodes to lead to the output {self.output!r}, got {loose} beside it"
+            )
+        self._done = {name: [source for source in last if last[source] == name] for name in self._nodes}
+        if self.input_shape is not None:
+            self.output_shape(self.input_shape)
+
+    def _checked(self, name: str, layer: Layer, inputs: tuple[str, ...]) -> Node:
+        who = f"{type(self).__name__}[{name}]"
+        if not isinstance(layer, Layer):
+            raise TypeError(f"{who}: expected a Layer, got {layer!r}")
+        if name == self._input:
+            raise SettingError(f"{who}: expected another name than that of the input, got {name!r}")
+        merges = isinstance(layer, Merge)
+        if not inputs or (len(inputs) > 1 and not merges):
+            count = "one or more inputs" if merges else "one input"
+            raise SettingError(f"{who}: expected {count} of {type(layer).__name__}, got {inputs}")
+        known = (self._input, *self._nodes)
+        for source in inputs:
+            if source not in known:
+                raise SettingError(f"{who}: expected inputs among {', '.join(known)}, got {source!r}")
+        return Node(layer, inputs if merges else inputs[0])
+
+    def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
+        """Apply the layers in order."""
+        arrays = {self._input: as_array(x)}
+        if ctx is not None:
+            ctx.wanted = {self._input} if ctx.wants_dx else set()
+        for name, (layer, inputs) in self._nodes.items():
+            child = None if ctx is None else self._child(ctx, name)
+            try:
+                arrays[name] = layer.forward(_read(arrays, inputs), child)
+            except (ShapeError, DTypeError) as error:
+                raise type(error)(f"{type(self).__name__}[{name}] {error}") from error
+            for source in self._done[name]:
+                del arrays[source]
+        return arrays[self.output]
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Apply the layers' `backward` in reverse order, adding up the gradients of each array."""
+        gradients = {self.output: dy} if self.output in ctx.wanted else {}
+        for name, (layer, inputs) in reversed(self._nodes.items()):
+            if name not in gradients:
+                continue
+            dx: Any = layer.backward(gradients.pop(name), ctx.child(name))
+            pairs = ((inputs, dx),) if isinstance(inputs, str) else zip(inputs, dx, strict=True)
+            for source, gradient in pairs:
+                if gradient is not None and source in ctx.wanted:
+                    gradients[source] = gradients[source] + gradient if source in gradients else gradient
+        return gradients.get(self._input)
+
+    def _child(self, ctx: Context, name: str) -> Context:
+        """Return the context of a node, told whether the gradient of what it reads is wanted.
+
+        That of its output is wanted if so, or if it has parameters.
+        """
+        node, child = self._nodes[name], ctx.child(name)
+        child.wants_dx = not ctx.wanted.isdisjoint(node.sources)
+        if child.wants_dx or any(True for _ in node.layer.named_parameters()):
+            ctx.wanted.add(name)
+        return child
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of the output."""
+        shapes = {self._input: tuple(input_shape)}
+        shapes |= {name: after for name, _, _, after in self.walk(input_shape)}
+        return shapes[self.output]
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """The sum over the layers."""
+        return sum(layer.multiply_adds(before) for _, layer, before, _ in self.walk(input_shape))
+
+    def walk(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Any, Shape]]:
+        """Yield (name, layer, shape of its input, shape of its output) for each layer, given the model's input.
+
+        The input of a `Merge` is a tuple of shapes.
+        """
+        shapes = {self._input: tuple(input_shape)}
+        for name, node in self._nodes.items():
+            before = _read(shapes, node.inputs)
+            try:
+                shapes[name] = node.layer.output_shape(before)
+            except ShapeError as error:
+                raise ShapeError(f"{type(self).__name__}[{name}] {error}") from error
+            yield name, node.layer, before, shapes[name]
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """Layers and what they read, by name and in order."""
+        return dict(self._nodes)
+
+    def rewired(self, nodes: Mapping[str, Node], output: str) -> Self:
+        """A container of the same kind with other nodes; the layers are shared, not copied."""
+        twin = copy.copy(self)
+        twin._wire(nodes, output)
+        return twin
+
+    def named_children(self) -> Iterator[tuple[str, Layer]]:
+        """Yield the layers in order, by name."""
+        for name, node in self._nodes.items():
+            yield name, node.layer
+
+
+def _read(values: Mapping[str, Any], inputs: str | tuple[str, ...]) -> Any:
+    """What stands under a name, or a tuple of what stands under several."""
+    return values[inputs] if isinstance(inputs, str) else tuple(values[name] for name in inputs)
