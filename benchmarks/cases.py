@@ -54,7 +54,9 @@ def step_case(network: Network) -> Case:
         floor = 1e-3 * _norm(np.array(list(moved.values())))
         return {name: tolerance * (moved[name] + floor) + runs * EPS * _norm(w) for name, w in exact.items()}
 
-    flops = 2 * network.batch * (3 * model.multiply_adds(network.input_shape) - _first_layer(model, network))
+    flops = (
+        2 * network.batch * (3 * model.multiply_adds(network.input_shape) - _first_layer(model, network.input_shape))
+    )
     return Case("step", network.name, network.batch, flops, runs, lambda side: side.step(network, x, y), limits)
 
 
@@ -104,8 +106,10 @@ def _rounding(model: convnet.Layer) -> float:
     return 4 * EPS * sum(p.value[0].size ** 0.5 for p in model.parameters() if p.value.ndim > 1)
 
 
-def _first_layer(model: convnet.Sequential, network: Network) -> int:
+def _first_layer(layer: convnet.Layer, input_shape: tuple[int, ...]) -> int:
     """The multiply-adds of the layer whose data gradient nobody wants."""
-    return next(
-        work for _, layer, before, _ in model.walk(network.input_shape) if (work := layer.multiply_adds(before))
-    )
+    if hasattr(layer, "walk"):
+        for _, child, before, _ in layer.walk(input_shape):
+            if child.multiply_adds(before):
+                return _first_layer(child, before)
+    return layer.multiply_adds(input_shape)
