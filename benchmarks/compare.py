@@ -51,7 +51,10 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     _keep_to_cpus(options.threads)
     peaks = [peak_gflops(options.threads)]
     sides, absent = _sides(options)
-    exact = reference(options.threads)
+    try:
+        exact = reference(options.threads)
+    except UnavailableError as error:
+        raise SystemExit(f"compare.py measures all numbers against PyTorch: {error}") from error
     results = []
     for make in _cases(options):
         case = make()
@@ -151,7 +154,8 @@ def _sides(options: argparse.Namespace) -> tuple[dict[str, Side], dict[str, str]
 def _keep_to_cpus(threads: int) -> None:
     """Let no side use more CPUs than threads: not every library can be told how many threads to start."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+        allowed = sorted(os.sched_getaffinity(0), key=lambda cpu: (machine.position_in_core(cpu), cpu))
+        os.sched_setaffinity(0, allowed[:threads])
 
 
 def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

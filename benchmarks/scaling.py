@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import machine
 import memory
 import numpy as np
-from sides import UnavailableError
 from sides.base import channels_last
 from tables import table, three_digits
 from turns import alternate, summarised
@@ -136,17 +135,16 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _memory(sweep: Sweep, point: int) -> int | None:
-    """Peak bytes of the third step, over what the process held before there was a model."""
-    try:
-        convnet.empty_cache()
-        memory.give_back()
-        before = memory.held()
-        step = sweep.step(point)
-        for _ in range(2):
-            step()
-        return memory.peak_during(step) - before
-    except (UnavailableError, OSError):
+    """Peak bytes of the third step, over what the process held before there was a model; None where nobody can tell."""
+    if not memory.measurable():
         return None
+    convnet.empty_cache()
+    memory.give_back()
+    before = memory.held()
+    step = sweep.step(point)
+    for _ in range(2):
+        step()
+    return memory.peak_during(step) - before
 
 
 def costs(points: Sequence[dict[str, Any]]) -> list[float]:
