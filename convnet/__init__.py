@@ -24,14 +24,19 @@ from convnet.errors import (
 from convnet.functional import empty_cache, get_num_threads, memory_stats, set_num_threads
 from convnet.inference import fuse
 from convnet.layers import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     Add,
     AvgPool2d,
+    BatchNorm2d,
     Concat,
     Conv2d,
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
     Graph,
+    Identity,
     Layer,
     MaxPool2d,
     Multiply,
@@ -48,8 +53,11 @@ from convnet.training import History, Trainer
 from convnet.versions import __version__, show_versions
 
 __all__ = [
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "Add",
     "AvgPool2d",
+    "BatchNorm2d",
     "Concat",
     "Context",
     "Conv2d",
@@ -60,8 +68,10 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool2d",
     "Graph",
     "History",
+    "Identity",
     "Layer",
     "MaxPool2d",
     "MeanSquaredError",

@@ -46,6 +46,10 @@ DATA_SETS = {
 }
 
 
+# The models made for the images of these data sets: 28x28 and grey.
+TRAINABLE = ("lenet", "simple_cnn")
+
+
 class _Recipe(NamedTuple):
     make: Callable[[Schedule], Optimizer]
     lr: float
@@ -86,7 +90,7 @@ exit codes: 0 done, 2 bad input or a file that cannot be written, 130 interrupte
 
 SUMMARY_EXAMPLES = """examples:
   convnet summary lenet
-  convnet summary simple_cnn --input-shape 1,28,28"""
+  convnet summary resnet18 --input-shape 3,64,64"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -220,7 +224,7 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
 
     epochs = ", ".join(f"{data_set.epochs} for {name}" for name, data_set in DATA_SETS.items())
     rates = ", ".join(f"{recipe.lr:g} for {name}" for name, recipe in OPTIMIZERS.items())
-    add("--model", "%(choices)s (default: %(default)s)", choices=sorted(MODELS), default="lenet", metavar="NAME")
+    add("--model", "%(choices)s (default: %(default)s)", choices=TRAINABLE, default="lenet", metavar="NAME")
     add("--data", "%(choices)s (default: %(default)s)", choices=list(DATA_SETS), default="digits", metavar="NAME")
     add("--epochs", f"passes over the training images (default: {epochs})", type=_count, metavar="N")
     add("--batch-size", "images a step (default: %(default)s)", type=_count, default=64, metavar="N")

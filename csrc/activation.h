@@ -1,4 +1,4 @@
-/* ReLU and softmax with cross-entropy. */
+/* ReLU, the sum of two maps, and softmax with cross-entropy. */
 
 static void NAME(relu)(void *y, const void *x, ptrdiff_t n) {
     T *to = y;
@@ -22,6 +22,21 @@ static void NAME(relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff
         V last = NAME(relu_gradient_vector)(v_load_part(from + i, n - i), v_load_part(out + i, n - i));
         v_store_part(to + i, last, n - i);
     }
+}
+
+static CN_INLINE void NAME(sum_of)(T *y, const T *a, const T *b, ptrdiff_t n, const int relu) {
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const ptrdiff_t here = n - i < LANES ? n - i : LANES;
+        V total = v_add(NAME(load_some)(a + i, here), NAME(load_some)(b + i, here));
+        NAME(store_some)(y + i, relu ? v_max(v_zero(), total) : total, here);
+    }
+}
+
+static void NAME(sum)(void *y, const void *a, const void *b, ptrdiff_t n, int relu) {
+    if (relu)
+        NAME(sum_of)(y, a, b, n, 1);
+    else
+        NAME(sum_of)(y, a, b, n, 0);
 }
 
 /* Subtracting the row's maximum keeps exp below 1; the loss is log(sum) - (logit - maximum), never log(0) of a

@@ -27,8 +27,10 @@
      NAME(max_pool),      NAME(max_pool_gradient),                                                                     \
      NAME(relu_max_pool), NAME(unpool),                                                                                \
      NAME(average_pool),  NAME(average_pool_gradient),                                                                 \
-     NAME(softmax),       NAME(sgd),                                                                                   \
-     NAME(adam)}
+     NAME(softmax),       NAME(moments),                                                                               \
+     NAME(normalize),     NAME(norm_sums),                                                                             \
+     NAME(norm_gradient), NAME(sum),                                                                                   \
+     NAME(sgd),           NAME(adam)}
 
 #define CN_DOUBLE 0
 #define CN_EXP expf
@@ -37,6 +39,7 @@
 #include "layout.h"
 #include "pool.h"
 #include "activation.h"
+#include "norm.h"
 #include "update.h"
 static const cn_kernels kernels_f32 = CN_KERNELS;
 
@@ -49,6 +52,7 @@ static const cn_kernels kernels_f32 = CN_KERNELS;
 #include "layout.h"
 #include "pool.h"
 #include "activation.h"
+#include "norm.h"
 #include "update.h"
 static const cn_kernels kernels_f64 = CN_KERNELS;
 

@@ -34,6 +34,15 @@ typedef struct {
     double scale;              /* average pooling: one over the number of elements that count */
 } cn_pool_run;
 
+/* A chunk of neighbouring pixels under batch normalisation, y = (x - mean) * scale + shift. Rows of `fold` pixels, and
+   what is left, are gone over as one; so that few channels fill vectors too, the constants have fold * channels
+   elements, those of the channels `fold` times. The gradient is dx = dy * scale + (x - mean) * slope + offset. */
+typedef struct {
+    ptrdiff_t pixels, channels, fold;
+    const void *mean, *scale, *shift, *slope, *offset;
+    int relu; /* y is rectified */
+} cn_norm;
+
 typedef struct {
     cn_isa isa;
     ptrdiff_t lanes; /* elements in a vector */
@@ -69,6 +78,20 @@ typedef struct {
        value is the sum of the rows' cross-entropies, else gradient receives p. */
     double (*softmax)(void *gradient, const void *logits, const int64_t *labels, const void *targets, ptrdiff_t rows,
                       ptrdiff_t classes, double scale);
+
+    /* Mean and sum of squared deviations from it, channel by channel; scratch: 3 * fold * channels elements. */
+    void (*moments)(double *mean, double *squares, const void *x, ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t fold,
+                    void *scratch);
+    void (*normalize)(void *y, const void *x, const void *add,
+                      const cn_norm *norm); /* add: joins before relu, or NULL */
+    /* Channel by channel the sums of g and of g * (x - mean), where g is dy with zeros where the output was rectified.
+       With y, the output of `normalize` with `add`, that follows from it and g is written to `masked`; without, and
+       with relu, from x. scratch: 2 * fold * channels elements. */
+    void (*norm_sums)(double *sums, double *dots, void *masked, const void *dy, const void *x, const void *y,
+                      const cn_norm *norm, void *scratch);
+    void (*norm_gradient)(void *dx, const void *dy, const void *x, const cn_norm *norm); /* relu: as in norm_sums */
+
+    void (*sum)(void *y, const void *a, const void *b, ptrdiff_t n, int relu); /* y = a + b, rectified if relu */
 
     void (*sgd)(void *value, void *grad, void *velocity, ptrdiff_t n, double lr, double momentum, int nesterov,
                 double weight_decay);

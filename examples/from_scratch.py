@@ -136,9 +136,9 @@ def lecun_weights(model: Sequential, seed: int) -> Sequential:
 def sensible(train: tuple, test: tuple) -> None:
     """The same three epochs: smaller batches in random order, Adam, a rate that rises and falls."""
     print("\n5. The same three epochs with sensible settings")
-    for name, model in MODELS.items():
+    for name in PUBLISHED:
         schedule = OneCycle(max_lr=0.01, steps=3 * math.ceil(len(train[0]) / 20))
-        trainer = Trainer(model(rng=0), SoftmaxCrossEntropy(), Adam(schedule))
+        trainer = Trainer(MODELS[name](rng=0), SoftmaxCrossEntropy(), Adam(schedule))
         trainer.fit(train, epochs=3, batch_size=20)
         accuracy = trainer.evaluate(test)["accuracy"]
         print(f"  {name}: accuracy {accuracy:.3f}")

@@ -172,6 +172,81 @@ def avg_pool2d_backward(dy, x_shape, kernel_size, count_include_pad=True, **geom
     return dx
 
 
+def adaptive_windows(x_shape, size):
+    """For every output: its index and the indices of its window, from floor(i h / o) to ceil((i + 1) h / o)."""
+    batch, channels, height, width = x_shape
+    for n, c, i, j in itertools.product(range(batch), range(channels), *map(range, pair(size))):
+        spans = [
+            range(k * length // count, math.ceil((k + 1) * length / count))
+            for k, length, count in zip((i, j), (height, width), pair(size), strict=True)
+        ]
+        yield (n, c, i, j), [(n, c, row, column) for row, column in itertools.product(*spans)]
+
+
+def adaptive_avg_pool2d(x, size):
+    """The mean of every window."""
+    y = np.zeros((*x.shape[:2], *pair(size)))
+    for at_y, window in adaptive_windows(x.shape, size):
+        y[at_y] = sum(np.float64(x[at]) for at in window) / len(window)
+    return y
+
+
+def adaptive_avg_pool2d_backward(dy, x_shape):
+    """Each dy is spread evenly over the window it was the mean of."""
+    dx = np.zeros(x_shape)
+    for at_y, window in adaptive_windows(x_shape, dy.shape[2:]):
+        for at in window:
+            dx[at] += np.float64(dy[at_y]) / len(window)
+    return dx
+
+
+def adaptive_max_pool2d(x, size):
+    """The largest element of every window."""
+    y = np.zeros((*x.shape[:2], *pair(size)))
+    for at_y, window in adaptive_windows(x.shape, size):
+        y[at_y] = x[maximum(x, window)]
+    return y
+
+
+def adaptive_max_pool2d_backward(dy, x):
+    """Each dy goes to the element of x that was the maximum of its window."""
+    dx = np.zeros(x.shape)
+    for at_y, window in adaptive_windows(x.shape, dy.shape[2:]):
+        dx[maximum(x, window)] += dy[at_y]
+    return dx
+
+
+# ---- batch normalisation ---------------------------------------------------------------------------------------------
+
+
+def moments(x):
+    """The mean and the mean squared deviation from it of each channel."""
+    channels = [image.tolist() for image in np.moveaxis(np.float64(x), 1, 0).reshape(x.shape[1], -1)]
+    means = [math.fsum(values) / len(values) for values in channels]
+    squares = [math.fsum((v - m) ** 2 for v in values) for values, m in zip(channels, means, strict=True)]
+    return np.array(means), np.array([s / len(values) for s, values in zip(squares, channels, strict=True)])
+
+
+def along_channels(values):
+    """One number a channel, to be combined with maps."""
+    return np.float64(values)[:, None, None]
+
+
+def batch_norm(x, mean, var, w, b, eps):
+    """y = (x - mean) / sqrt(var + eps) w + b."""
+    mean, var, w, b = map(along_channels, (mean, var, w, b))
+    return (np.float64(x) - mean) / np.sqrt(var + eps) * w + b
+
+
+def batch_norm_backward(dy, x, mean, var, w, eps):
+    """The gradients (dx, dw, db) of sum(y * dy), where mean and var are those of x."""
+    root = np.sqrt(np.float64(var) + eps)
+    normal, dy = batch_norm(x, mean, var, np.ones_like(root), np.zeros_like(root), eps), np.float64(dy)
+    dw, db, count = (dy * normal).sum(axis=(0, 2, 3)), dy.sum(axis=(0, 2, 3)), x[:, 0].size
+    dx = along_channels(w / root) * (dy - along_channels(db) / count - normal * along_channels(dw) / count)
+    return dx, dw, db
+
+
 # ---- dense layers, activations, the loss -----------------------------------------------------------------------------
 
 

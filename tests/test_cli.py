@@ -78,6 +78,7 @@ def test_summary(capsys):
     out = capsys.readouterr().out
     assert out == f"{convnet.summary(convnet.models.simple_cnn())}\n"
     assert main(["summary", "lenet", "--input-shape", "1,28,28"]) == 0
+    assert main(["summary", "resnet18", "--input-shape", "3,64,64"]) == 0
     assert "44,426" in capsys.readouterr().out
 
 

@@ -9,6 +9,7 @@ from gradcheck import away_from_kinks, check_layer
 from convnet import (
     Add,
     AvgPool2d,
+    BatchNorm2d,
     Concat,
     Context,
     Conv2d,
@@ -24,7 +25,7 @@ from convnet import (
     fuse,
     models,
 )
-from convnet.layers.fused import ConvReLU, DenseReLU
+from convnet.layers.fused import AddReLU, BatchNormAddReLU, BatchNormReLU, ConvReLU, DenseReLU
 
 
 def _types(model):
@@ -54,6 +55,8 @@ class _Louder(ReLU):
         ([Conv2d(1, 2, 3), ReLU(), AvgPool2d(2)], [ConvReLU, AvgPool2d]),
         ([Conv2d(1, 2, 3), MaxPool2d(2), ReLU()], [Conv2d, MaxPool2d, ReLU]),
         ([Conv2d(1, 2, 3), _Louder()], [Conv2d, _Louder]),
+        ([Conv2d(1, 2, 3), BatchNorm2d(2), ReLU()], [Conv2d, BatchNormReLU]),
+        ([BatchNorm2d(2), MaxPool2d(2), ReLU()], [BatchNorm2d, MaxPool2d, ReLU]),
         ([Dense(2, 3), ReLU(), ReLU()], [DenseReLU, ReLU]),
         ([ReLU()], [ReLU]),
         ([], []),
@@ -107,6 +110,88 @@ def test_an_array_that_somebody_else_reads_stays():
     pool, added = MaxPool2d(2), (Add(), ("p", "q"))
     pooled = Graph({"c": (c, "x"), "r": (r, "c"), "p": (pool, "r"), "q": (pool, "r"), "add": added})
     assert [kind for kind, _ in _read(fuse(pooled)).values()] == [ConvReLU, MaxPool2d, MaxPool2d, Add]
+
+
+def residual(dtype=np.float64):
+    """The end of a residual block whose both sides end in a batch normalisation."""
+    sides = [BatchNorm2d(3, dtype=dtype) for _ in range(2)]
+    for seed, side in enumerate(sides):
+        side.weight.value[...] = np.random.default_rng(seed).random(3) + 0.5
+    return Graph(
+        {
+            "c": (Conv2d(3, 3, 3, padding=1, rng=0, dtype=dtype), "x"),
+            "b": (sides[0], "c"),
+            "d": (sides[1], "x"),
+            "a": (Add(), ("b", "d")),
+            "r": (ReLU(), "a"),
+        }
+    )
+
+
+def test_the_end_of_a_residual_block_becomes_one_layer():
+    expected = {"c": (Conv2d, ("x",)), "d": (BatchNorm2d, ("x",)), "b": (BatchNormAddReLU, ("c", "d"))}
+    assert _read(fuse(residual())) == expected
+    three = Graph({"b": (BatchNorm2d(3), "x"), "a": (Add(), ("b", "x", "x")), "r": (ReLU(), "a")})
+    assert _read(fuse(three)) == {"b": (BatchNorm2d, ("x",)), "a": (AddReLU, ("b", "x", "x"))}
+
+
+def test_a_sum_takes_in_the_relu_that_follows_its_container():
+    sides = {"a": Sequential(Conv2d(1, 1, 1), ReLU()), "b": Sequential()}
+    (fused,) = fuse(Sequential(Parallel(sides), ReLU()))
+    assert _read(fused) == {"a": (Sequential, ("",)), "b": (Sequential, ("",)), "merge": (AddReLU, ("a", "b"))}
+    assert _types(fused.nodes["a"].layer) == [ConvReLU]
+    (fused,) = fuse(fuse(Sequential(Parallel(BatchNorm2d(1), Sequential()), ReLU())))
+    assert _read(fused) == {"1": (Sequential, ("",)), "0": (BatchNormAddReLU, ("", "1"))}
+    assert _types(fuse(Sequential(Parallel(sides, merge=Concat()), ReLU()))) == [Parallel, ReLU]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_rectified_sum(count, dtype, rng):
+    xs = list(rng.integers(-4, 5, (count, 2, 3, 4, 5)).astype(dtype))
+    layer, ctx = AddReLU(), Context()
+    y = layer.forward(xs, ctx)
+    np.testing.assert_array_equal(y, np.maximum(sum(xs), 0), strict=True)
+    np.testing.assert_array_equal(layer(xs), y)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    for gradient in layer.backward(dy, ctx):
+        np.testing.assert_array_equal(gradient, np.where(y > 0, dy, 0))
+    assert len(layer.backward(dy, ctx)) == count
+    ctx.wants_dx = False
+    assert layer.backward(dy, ctx) == (None,) * count
+    assert layer.output_shape([(3, 4, 5)] * count) == (3, 4, 5)
+    with pytest.raises(ShapeError, match="Add: expected arrays of one shape, got"):
+        layer([*xs, xs[0][:1]])
+
+
+def test_the_end_of_a_residual_block_computes_the_same(dtype, rng):
+    x, dy = rng.standard_normal((2, 4, 3, 6, 5)).astype(dtype)
+    results = []
+    for make in (lambda graph: graph, fuse):
+        graph, ctx = residual(dtype), Context()
+        model = make(graph)
+        results.append(
+            [model.forward(x, ctx), model(x), model.backward(dy, ctx), *(p.grad for p in graph.parameters())]
+        )
+        results[-1] += [value for _, value in graph.named_buffers()]
+    # two roundings fewer in y; then sums of 120 numbers of size 1, and a convolution of 27 products, twice
+    for plain, fused in zip(*results, strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=0, atol=27 * 120**0.5 * np.finfo(dtype).eps * abs(plain).max())
+
+
+def test_gradients_of_the_end_of_a_residual_block(rng):
+    graph, x = residual(), rng.standard_normal((2, 3, 4, 5))
+    before_relu = Graph({name: node for name, node in graph.nodes.items() if name != "r"}).forward(x, Context())
+    assert np.abs(before_relu).min() > 0.005, "a kink is too near: choose another seed"
+    check_layer(fuse(graph), x, rng)
+
+
+def test_the_sum_of_a_fused_block_names_the_layer():
+    layer = BatchNormAddReLU(BatchNorm2d(2))
+    assert layer.output_shape([(2, 3, 3)] * 2) == (2, 3, 3)
+    with pytest.raises(ShapeError, match=r"Add: expected arrays of one shape, got \(1, 2, 3, 3\), \(1, 2, 1, 1\)"):
+        layer([np.zeros((1, 2, 3, 3), np.float32), np.zeros((1, 2, 1, 1), np.float32)])
+    with pytest.raises(ShapeError, match=r"Add: expected arrays of one shape, got \(2, 3, 3\), \(2, 1, 1\)"):
+        layer.output_shape([(2, 3, 3), (2, 1, 1)])
 
 
 def test_branches_are_rewritten():
@@ -165,6 +250,30 @@ def test_same_outputs_and_gradients(make, rng):
     for a, b in zip(other.parameters(), model.parameters(), strict=True):
         np.testing.assert_array_equal(a.grad, b.grad)
     assert other_ctx.nbytes < ctx.nbytes / 2
+
+
+def _small_normal_model():
+    return Sequential(Conv2d(2, 5, 3, rng=0), BatchNorm2d(5), ReLU(), BatchNorm2d(5), ReLU())
+
+
+def test_batch_norm_keeps_its_running_averages_in_the_model_itself(rng):
+    model, other = _small_normal_model(), _small_normal_model()
+    fused = fuse(other)
+    for _ in range(3):
+        x, dy = (
+            rng.standard_normal((4, 2, 7, 7)).astype(np.float32),
+            rng.standard_normal((4, 5, 5, 5)).astype(np.float32),
+        )
+        ctx, other_ctx = Context(), Context()
+        np.testing.assert_array_equal(fused.forward(x, other_ctx), model.forward(x, ctx))
+        np.testing.assert_array_equal(fused.backward(dy, other_ctx), model.backward(dy, ctx))
+    for (name, a), (_, b) in zip(model.named_buffers(), other.named_buffers(), strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=name)
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        np.testing.assert_array_equal(a.grad, b.grad)
+    np.testing.assert_array_equal(fused(x), model(x))
+    assert all(a is b for (_, a), (_, b) in zip(fused.named_buffers(), other.named_buffers(), strict=True))
+    assert other_ctx.nbytes < ctx.nbytes
 
 
 @pytest.mark.parametrize(

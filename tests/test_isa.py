@@ -12,8 +12,11 @@ from convnet.functional import cpu_features
 VALUES = [
     "test_conv2d.py",
     "test_pool2d.py",
+    "test_batch_norm.py",
     "test_dense.py",
     "test_activation.py",
+    "test_sum.py",
+    "test_adaptive_pool2d.py",
     "test_softmax_cross_entropy.py",
     "test_updates.py",
     "test_denormals.py",

@@ -10,15 +10,20 @@ from layouts import LAYOUTS, freeze
 
 from convnet.errors import DTypeError, ShapeError
 from convnet.layers import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     Add,
     AvgPool2d,
+    BatchNorm2d,
     Concat,
     Context,
     Conv2d,
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
     Graph,
+    Identity,
     MaxPool2d,
     Multiply,
     Parallel,
@@ -36,12 +41,20 @@ CASES = {
     "MaxPool2d-general": (lambda dtype: MaxPool2d((2, 3), (2, 1), (1, 1), (1, 2), ceil_mode=True), IMAGE),
     "AvgPool2d": (lambda dtype: AvgPool2d(2), IMAGE),
     "AvgPool2d-general": (lambda dtype: AvgPool2d((2, 3), 2, 1, ceil_mode=True, count_include_pad=False), IMAGE),
+    "AdaptiveAvgPool2d": (lambda dtype: AdaptiveAvgPool2d((4, 3)), IMAGE),
+    "AdaptiveAvgPool2d-same": (lambda dtype: AdaptiveAvgPool2d((6, 7)), IMAGE),
+    "AdaptiveMaxPool2d": (lambda dtype: AdaptiveMaxPool2d((4, 3)), IMAGE),
+    "GlobalAvgPool2d": (lambda dtype: GlobalAvgPool2d(), IMAGE),
+    "BatchNorm2d": (lambda dtype: BatchNorm2d(4, dtype=dtype), IMAGE),
+    "BatchNorm2d-plain": (lambda dtype: BatchNorm2d(4, 0.1, None, False, dtype=dtype), IMAGE),
     "Dense": (lambda dtype: Dense(5, 3, rng=0, dtype=dtype), (5,)),
     "Dense-no-bias": (lambda dtype: Dense(5, 3, bias=False, rng=0, dtype=dtype), (5,)),
     "ReLU": (lambda dtype: ReLU(), IMAGE),
     "ReLU-rows": (lambda dtype: ReLU(), (5,)),
     "Dropout": (lambda dtype: Dropout(0.3, rng=0), IMAGE),
     "Dropout-rows": (lambda dtype: Dropout(0.3, rng=0), (5,)),
+    "Identity": (lambda dtype: Identity(), IMAGE),
+    "Identity-rows": (lambda dtype: Identity(), (5,)),
     "Flatten": (lambda dtype: Flatten(), IMAGE),
     "Sequential": (
         lambda dtype: Sequential(Conv2d(4, 2, 3, rng=0, dtype=dtype), Flatten(), Dense(40, 3, rng=1, dtype=dtype)),
@@ -89,10 +102,10 @@ def test_output_shape_and_dtype_agree_with_forward(build, input_shape, dtype, rn
 
 
 @every_layer
-def test_inference_equals_training_but_for_dropout(build, input_shape, dtype, rng):
+def test_inference_equals_training_but_for_dropout_and_batch_norm(build, input_shape, dtype, rng):
     layer, x = build(dtype), rng.standard_normal((3, *input_shape)).astype(dtype)
     equal = np.array_equal(layer(x), layer.forward(x, Context()))
-    assert equal != isinstance(layer, Dropout)
+    assert equal != isinstance(layer, Dropout | BatchNorm2d)
 
 
 @every_layer
@@ -181,7 +194,20 @@ def test_copies_compute_the_same_and_share_nothing(build, input_shape, duplicate
         assert not np.shares_memory(mine.value, other.value)
 
 
-@pytest.mark.parametrize("layer", [Conv2d(4, 2, 3), MaxPool2d(2), AvgPool2d(2), Flatten(), ReLU(), Dropout()])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Conv2d(4, 2, 3),
+        MaxPool2d(2),
+        AvgPool2d(2),
+        BatchNorm2d(4),
+        Flatten(),
+        GlobalAvgPool2d(),
+        Identity(),
+        ReLU(),
+        Dropout(),
+    ],
+)
 def test_integer_images_are_refused_with_advice(layer):
     expected = r"expected x of dtype float32.*, got uint8; scale images first: x\.astype\(float32\) / 255"
     with pytest.raises(DTypeError, match=f"{type(layer).__name__}: {expected}"):
@@ -200,10 +226,13 @@ def test_without_interest_in_dx_a_layer_may_return_none_and_still_gets_its_gradi
         np.testing.assert_array_equal(unwanted, wanted, strict=True)
 
 
-@pytest.mark.parametrize("layer", [Conv2d(4, 2, 3), MaxPool2d(2), AvgPool2d(2), Flatten()])
+@pytest.mark.parametrize(
+    "layer",
+    [Conv2d(4, 2, 3), MaxPool2d(2), AvgPool2d(2), GlobalAvgPool2d(), AdaptiveMaxPool2d(2), BatchNorm2d(4), Flatten()],
+)
 def test_image_layers_refuse_rows(layer):
     who = type(layer).__name__
-    channels = "4" if who == "Conv2d" else "c"
+    channels = "4" if who in ("Conv2d", "BatchNorm2d") else "c"
     with pytest.raises(ShapeError, match=rf"{who}: expected x of shape \(n, {channels}, h, w\), got \(2, 5\)"):
         layer(np.zeros((2, 5), np.float32))
     with pytest.raises(ShapeError, match=rf"{who}: expected an input of shape \({channels}, h, w\), got \(5,\)"):

@@ -7,7 +7,8 @@ from convnet.models import MODELS, lenet, simple_cnn
 from convnet.optim import Adam
 from convnet.parameter import Parameter
 
-every_model = pytest.mark.parametrize("build", MODELS.values(), ids=MODELS.keys())
+SMALL = {"simple_cnn": simple_cnn, "lenet": lenet}
+every_model = pytest.mark.parametrize("build", SMALL.values(), ids=SMALL.keys())
 
 
 def test_the_weights_have_the_published_shapes():
@@ -29,7 +30,7 @@ def test_the_weights_have_the_published_shapes():
 
 
 def test_models_are_found_by_name():
-    assert {"simple_cnn": simple_cnn, "lenet": lenet} == MODELS
+    assert MODELS.items() > SMALL.items()
     assert all(build.__name__ == name for name, build in MODELS.items())
 
 
@@ -74,11 +75,11 @@ def torch_twins(nn):
     return {"simple_cnn": simple, "lenet": le}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMALL)
 def test_weights_of_torch_load_unchanged_and_compute_the_same(name, rng):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    twin, model = torch_twins(torch.nn)[name].double(), MODELS[name]()
+    twin, model = torch_twins(torch.nn)[name].double(), SMALL[name]()
     for layer in model:
         for parameter_name, parameter in layer.named_parameters():
             setattr(layer, parameter_name, Parameter(parameter.value.astype(np.float64)))

@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from convnet.errors import WeightsError
-from convnet.layers import Dense, Sequential
+from convnet.layers import BatchNorm2d, Context, Dense, Sequential
 from convnet.models import lenet
 from convnet.serialization import load, save
 
@@ -31,6 +31,17 @@ def test_what_is_saved_is_loaded(tmp_path):
     save(trained, str(path))
     fresh = lenet(rng=1)
     assert load(fresh, path) is fresh
+    for name, value in trained.state_dict().items():
+        np.testing.assert_array_equal(fresh.state_dict()[name], value, strict=True)
+
+
+def test_running_averages_are_saved_with_their_count(tmp_path, dtype):
+    trained, path = Sequential(BatchNorm2d(3, dtype=dtype)), tmp_path / "norm.safetensors"
+    for _ in range(2):
+        trained.forward(np.arange(12, dtype=dtype).reshape(4, 3, 1, 1), Context())
+    save(trained, path)
+    fresh = load(Sequential(BatchNorm2d(3, dtype=dtype)), path)
+    assert fresh[0].num_batches_tracked == 2
     for name, value in trained.state_dict().items():
         np.testing.assert_array_equal(fresh.state_dict()[name], value, strict=True)
 

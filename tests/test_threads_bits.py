@@ -34,7 +34,18 @@ def _the_rest(dtype, rng):
     yield from (y, codes, f.max_pool2d_backward(y, codes, x.shape, 3, 2, 1))
     yield f.avg_pool2d(x, 3, 1, 1)
     yield f.avg_pool2d_backward(y, x.shape, 3, 2, 1)
-    yield from (f.relu(x), f.relu_backward(x, f.relu(x)), f.flatten(x))
+    for size in 1, (5, 9):
+        y, codes = f.adaptive_max_pool2d(x, size, return_codes=True)
+        yield from (y, codes, f.adaptive_max_pool2d_backward(y, codes, x.shape))
+        yield from (f.adaptive_avg_pool2d(x, size), f.adaptive_avg_pool2d_backward(y, x.shape))
+    weight, bias = rng.standard_normal((2, 19)).astype(dtype)
+    for settings in ({}, {"relu": True}, {"relu": True, "add": x[::-1]}):
+        y, mean, var = f.batch_norm(x, weight, bias, **settings)
+        given = {"relu": "relu" in settings, "output": y if "add" in settings else None}
+        gradients = f.batch_norm_backward(x[:, ::-1], x, mean, var, weight, bias, **given)
+        yield from (y, mean, var, *(gradient for gradient in gradients if gradient is not None))
+    yield f.batch_norm_inference(x, mean, var)
+    yield from (f.relu(x), f.relu_backward(x, f.relu(x)), f.add(x, x[::-1]), f.add_relu(x, x[::-1]), f.flatten(x))
     flat, w, b = f.flatten(x[:, :4]), *(rng.standard_normal(shape).astype(dtype) for shape in ((120, 1936), (120,)))
     logits = f.dense(flat, w, b)
     yield from (logits, *f.dense_backward(logits, flat, w))

@@ -6,7 +6,7 @@ from bounds import assert_equal, assert_within
 from geometries import CONV_EDGES, POOL_EDGES, sampled_conv, sampled_pool
 from oracles import conv2d_sides, pair, windows
 
-from convnet import functional
+from convnet import BatchNorm2d, Context, functional
 
 torch = pytest.importorskip("torch")
 
@@ -87,6 +87,64 @@ def test_avg_pool2d(geometry, count_include_pad, rng):
     (exact,) = _gradients(expected, dy, leaf)
     dx = functional.avg_pool2d_backward(dy, x.shape, geometry.kernel, **settings)
     assert_within(dx, exact, exact, products, "dx")
+
+
+@pytest.mark.parametrize("size", [1, 3, (2, 5), 7, (9, 12)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 7, 7), (1, 17, 13, 9), (2, 4, 1, 3)], ids=str)
+def test_adaptive_pooling(shape, size, rng):
+    x = rng.integers(0, 5, shape) * 1.0
+    (leaf,) = _leaves(x)
+    expected = torch.nn.functional.adaptive_max_pool2d(leaf, size)
+    y, codes = functional.adaptive_max_pool2d(x, size, return_codes=True)
+    dy = rng.integers(-9, 10, y.shape) * 1.0
+    assert_equal(y, expected.detach().numpy(), "y")
+    dx = functional.adaptive_max_pool2d_backward(dy, codes, x.shape)
+    assert_equal(dx, *_gradients(expected, dy, leaf), "dx")
+    expected = torch.nn.functional.adaptive_avg_pool2d(leaf, size)
+    _assert_close(functional.adaptive_avg_pool2d(x, size), expected.detach().numpy(), "y")
+    _assert_close(functional.adaptive_avg_pool2d_backward(dy, x.shape), *_gradients(expected, dy, leaf), "dx")
+
+
+def _assert_close(got, exact, name):
+    """Both in float64, from sums of numbers of size 1 in another order."""
+    np.testing.assert_allclose(got, exact, rtol=0, atol=1000 * EPS * max(1, np.abs(exact).max()), err_msg=name)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("shape", [(2, 3, 1, 1), (3, 19, 8, 9), (4, 64, 20, 21)], ids=str)
+def test_batch_norm(shape, relu, rng):
+    x, add, dy = rng.standard_normal((3, *shape))
+    w, b = rng.standard_normal((2, shape[1]))
+    leaves = _leaves(x, w, b, add)
+    expected = torch.nn.functional.batch_norm(leaves[0], None, None, *leaves[1:3], True) + leaves[3]
+    expected = torch.relu(expected) if relu else expected
+    y, mean, var = functional.batch_norm(x, w, b, relu=relu, add=add)
+    _assert_close(y, expected.detach().numpy(), "y")
+    gradients = functional.batch_norm_backward(dy, x, mean, var, w, b, relu=relu, output=y)
+    for name, got, exact in zip(("dx", "dw", "db", "dadd"), gradients, _gradients(expected, dy, *leaves), strict=True):
+        _assert_close(dy if got is None else got, exact, name)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"eps": 0.1, "momentum": 0.3}, {"momentum": None}, {"affine": False}], ids=str
+)
+def test_batch_norm_layer_over_several_steps(settings, rng):
+    ours, theirs = BatchNorm2d(5, **settings, dtype=np.float64), torch.nn.BatchNorm2d(5, **settings, dtype=torch.double)
+    for step in range(4):
+        x, dy = rng.standard_normal((2, 3, 5, 4, 6)) + step
+        (leaf,) = _leaves(x)
+        expected, ctx = theirs(leaf), Context()
+        _assert_close(ours.forward(x, ctx), expected.detach().numpy(), "y")
+        _assert_close(ours.backward(dy, ctx), *_gradients(expected, dy, leaf), "dx")
+    state = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
+    assert list(ours.state_dict()) == list(state)
+    for name, value in ours.state_dict().items():
+        _assert_close(value, state[name], name)
+    theirs.eval()
+    _assert_close(ours(x), theirs(leaf).detach().numpy(), "inference")
+    fresh = BatchNorm2d(5, **settings)
+    fresh.load_state_dict(state)
+    assert fresh.num_batches_tracked == 4
 
 
 def test_nan_in_max_pool2d_and_relu(rng):

@@ -5,11 +5,18 @@ too, are taken. Inputs are never written to. Each function runs the same kernels
 same bits for any number of threads.
 """
 
-from convnet.functional._activation import relu, relu_backward
+from convnet.functional._activation import add, add_relu, relu, relu_backward
+from convnet.functional._adaptive_pool import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from convnet.functional._conv import conv2d, conv2d_backward, conv2d_relu, conv2d_relu_backward
 from convnet.functional._dense import dense, dense_backward, flatten, unflatten
 from convnet.functional._loss import softmax, softmax_cross_entropy
 from convnet.functional._merge import concat, multiply, multiply_backward
+from convnet.functional._norm import batch_norm, batch_norm_backward, batch_norm_inference
 from convnet.functional._pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from convnet.functional._runtime import cpu_features, empty_cache, get_num_threads, memory_stats, set_num_threads
 from convnet.functional._update import Updates, adam_update, sgd_update
@@ -17,8 +24,17 @@ from convnet.functional._update import Updates, adam_update, sgd_update
 __all__ = [
     "Updates",
     "adam_update",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
+    "add",
+    "add_relu",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_inference",
     "concat",
     "conv2d",
     "conv2d_backward",

@@ -1,4 +1,4 @@
-"""Activations: visited once, element by element, in whatever order the elements lie in memory."""
+"""Activations and sums: visited once, element by element, in whatever order the elements lie in memory."""
 
 from convnet.functional._arrays import FloatArray, contiguous, empty, expect_shape, floats, same_dtype, to_nchw, to_nhwc
 from convnet.kernels import elementwise as kernels
@@ -66,3 +66,66 @@ def relu_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
     dx = empty(out.shape, out.dtype)
     kernels.relu_gradient(gradient.reshape(-1), out.reshape(-1), dx.reshape(-1))
     return to_nchw(dx) if maps else dx
+
+
+def add(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Sum of two arrays, ``a + b``; its gradient with respect to each is dy.
+
+    Parameters
+    ----------
+    a, b : array of any shape, the same for both, float32 or float64
+
+    Returns
+    -------
+    array of that shape, channels-last in memory where it has four dimensions
+
+    Raises
+    ------
+    ShapeError, DTypeError
+
+    Examples
+    --------
+    >>> add(np.array([1.0, 2.0]), np.array([-3.0, 4.0]))
+    array([-2.,  6.])
+    """
+    return _sum(a, b, False, "add")
+
+
+def add_relu(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Positive part of a sum, ``max(a + b, 0)``, in one pass: where the branches of a residual block meet.
+
+    Its gradient, the same with respect to each, is ``relu_backward(dy, y)``.
+
+    Parameters
+    ----------
+    a, b : array of any shape, the same for both, float32 or float64
+
+    Returns
+    -------
+    array of that shape, channels-last in memory where it has four dimensions
+
+    Raises
+    ------
+    ShapeError, DTypeError
+
+    Notes
+    -----
+    He et al. 2016, arXiv:1512.03385.
+
+    Examples
+    --------
+    >>> add_relu(np.array([1.0, 2.0]), np.array([-3.0, 4.0]))
+    array([0., 6.])
+    """
+    return _sum(a, b, True, "add_relu")
+
+
+def _sum(a: FloatArray, b: FloatArray, rectify: bool, who: str) -> FloatArray:
+    a = floats(a, who, "a")
+    b = same_dtype(a, b, who, "b")
+    expect_shape(b, a.shape, who, "b")
+    maps = a.ndim == 4
+    first, second = (to_nhwc(a), to_nhwc(b)) if maps else (contiguous(a), contiguous(b))
+    y = empty(first.shape, first.dtype)
+    kernels.sum_forward(first.reshape(-1), second.reshape(-1), y.reshape(-1), rectify)
+    return to_nchw(y) if maps else y

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from convnet.layers import Conv2d, Dense, Graph, Layer, MaxPool2d, Node, Parallel, ReLU, Sequential
-from convnet.layers.fused import ConvReLU, DenseReLU, lies_side_by_side
+from convnet.layers import Add, BatchNorm2d, Conv2d, Dense, Graph, Layer, MaxPool2d, Node, Parallel, ReLU, Sequential
+from convnet.layers.fused import AddReLU, BatchNormAddReLU, BatchNormReLU, ConvReLU, DenseReLU, lies_side_by_side
 
 
 class _Pattern(NamedTuple):
+    """Types of layers, a condition on their nodes, and what makes one layer of theirs."""
+
     layers: tuple[type[Layer], ...]
     applies: Callable[..., bool]
     make: Callable[..., Layer]
@@ -15,8 +17,12 @@ class _Pattern(NamedTuple):
 
 # The first that fits wins, so longer ones stand first. Types must match exactly: a subclass may do anything.
 _PATTERNS = (
-    _Pattern((Conv2d, ReLU, MaxPool2d), lambda c, r, pool: lies_side_by_side(pool), lambda c, r, p: ConvReLU(c, p)),
+    _Pattern((Conv2d, ReLU, MaxPool2d), lambda c, r, p: lies_side_by_side(p.layer), lambda c, r, p: ConvReLU(c, p)),
     _Pattern((Conv2d, ReLU), lambda c, r: True, lambda c, r: ConvReLU(c)),
+    _Pattern((BatchNorm2d, Add, ReLU), lambda n, a, r: len(a.sources) == 2, lambda n, a, r: BatchNormAddReLU(n)),
+    _Pattern((BatchNorm2d, ReLU), lambda n, r: True, lambda n, r: BatchNormReLU(n)),
+    _Pattern((Add, ReLU), lambda a, r: True, lambda a, r: AddReLU()),
+    _Pattern((Parallel, ReLU), lambda p, r: _ends_in_sum(p.layer), lambda p, r: fuse(_followed(p, r))),
     _Pattern((Dense, ReLU), lambda d, r: True, lambda d, r: DenseReLU(d)),
 )
 
@@ -31,10 +37,11 @@ class _Run(NamedTuple):
 def fuse(model: Layer) -> Layer:
     """Return a model that computes the same with fewer passes over memory.
 
-    Runs of layers that `ConvReLU` and `DenseReLU` can replace (convolution, ReLU and max pool; convolution and ReLU;
-    dense and ReLU) are replaced in every `Sequential`, `Parallel` and `Graph`, also in nested ones, where nobody else
-    reads the arrays between them. Nothing is copied: both models share their parameters, and ``model`` stays as it is.
-    `Trainer` does this by itself.
+    Runs of layers that one of `convnet.layers.fused` can replace (convolution, ReLU and max pool; convolution and ReLU;
+    batch normalisation, addition and ReLU; each two of them that end in ReLU; dense and ReLU) are replaced in every
+    `Sequential`, `Parallel` and `Graph`, also in nested ones, where nobody else reads the arrays between them. Nothing
+    is copied: both models share their parameters and running averages, and ``model`` stays as it is. `Trainer` does
+    this by itself.
 
     Parameters
     ----------
@@ -63,6 +70,16 @@ def fuse(model: Layer) -> Layer:
     renamed = {last: run.names[0] for last, run in runs.items()}
     fused = {renamed[last]: _joined(run, model.nodes, renamed) for last, run in runs.items()}
     return model.rewired(fused, renamed.get(model.output, model.output))
+
+
+def _ends_in_sum(graph: Graph) -> bool:
+    return type(graph.nodes[graph.output].layer) is Add
+
+
+def _followed(graph: Graph, layer: Layer) -> Graph:
+    """Take in a layer that follows."""
+    name = f"{graph.output}.after"
+    return graph.rewired({**graph.nodes, name: Node(layer, graph.output)}, name)
 
 
 def _joined(run: _Run, nodes: Mapping[str, Node], renamed: Mapping[str, str]) -> Node:
@@ -106,6 +123,7 @@ def _first(nodes: Mapping[str, Node], chain: list[str]) -> _Run:
     layers = [nodes[name].layer for name in chain]
     for pattern in _PATTERNS:
         count = len(pattern.layers)
-        if tuple(map(type, layers[:count])) == pattern.layers and pattern.applies(*layers[:count]):
+        fits = tuple(map(type, layers[:count])) == pattern.layers
+        if fits and pattern.applies(*(nodes[name] for name in chain[:count])):
             return _Run(tuple(chain[:count]), pattern.make(*layers[:count]))
     return _Run((chain[0],), fuse(layers[0]))

@@ -1,6 +1,6 @@
 # cython: language_level=3, freethreading_compatible=True
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""What visits each element once: ReLU, softmax with cross-entropy, the optimisers' updates, memory layout."""
+"""What visits each element once: ReLU, sums, softmax with cross-entropy, the optimisers' updates, memory layout."""
 
 from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
@@ -29,6 +29,7 @@ cdef struct Arrays:
     const char *a
     const char *b
     char *out
+    bint relu
 
 
 cdef void relu_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
@@ -63,6 +64,23 @@ def relu_gradient(const real[::1] dy, const real[::1] y, real[::1] dx):
     s.a, s.b, s.out = <const char *> &dy[0], <const char *> &y[0], <char *> &dx[0]
     with nogil:
         parallel_for(relu_gradient_block, &s, blocks(s.n), 24.0 * s.n * s.item)
+
+
+cdef void sum_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Arrays *s = <Arrays *> job
+    cdef Py_ssize_t at = index * BLOCK
+    s.kernels.sum(s.out + at * s.item, s.a + at * s.item, s.b + at * s.item, least(BLOCK, s.n - at), s.relu)
+
+
+def sum_forward(const real[::1] a, const real[::1] b, real[::1] y, bint relu):
+    """y = a + b, with `relu` its positive part."""
+    cdef Arrays s
+    if a.shape[0] == 0:
+        return
+    s.kernels, s.n, s.item, s.relu = kernels_for(sizeof(real), False), a.shape[0], sizeof(real), relu
+    s.a, s.b, s.out = <const char *> &a[0], <const char *> &b[0], <char *> &y[0]
+    with nogil:
+        parallel_for(sum_block, &s, blocks(s.n), 24.0 * s.n * s.item)
 
 
 # ---- softmax and cross-entropy -------------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 """Max and average pooling over channels-last maps.
 
 An output row is cut into runs of pixels whose windows see the same taps (the edges, where a window reaches into the
-padding, and the middle); a micro-kernel handles a run with vectors over channels. Tasks are (image, slice of channels),
-so that the gradient's overlapping windows never meet in two tasks.
+padding, and the middle); a micro-kernel handles a run with vectors over channels. Adaptive windows differ in size:
+there a run is one pixel. Tasks are (image, slice of channels), so that the gradient's overlapping windows never meet
+in two tasks.
 """
 
 from libc.stdint cimport int32_t, uint8_t
@@ -82,7 +83,6 @@ cdef void pool_run(Pool *p, Py_ssize_t image, Py_ssize_t channel, Py_ssize_t row
     cdef int32_t *codes = offsets + p.y.taps * p.x.taps
     cdef Py_ssize_t in_map = image * p.y.size * map_row + y0 * map_row + x0 * p.c + channel
     cdef Py_ssize_t in_out = ((image * p.y.out + row) * p.x.out + col) * p.c + channel
-    cdef char *at_codes = NULL if p.codes == NULL else p.codes + in_out * p.code_bytes
     for i in range(first_tap(&p.y, row), end_tap(&p.y, row)):
         for j in range(first_tap(&p.x, col), end_tap(&p.x, col)):
             offsets[t] = <int32_t> (i * p.y.spread * map_row + j * p.x.spread * p.c)
@@ -91,6 +91,12 @@ cdef void pool_run(Pool *p, Py_ssize_t image, Py_ssize_t channel, Py_ssize_t row
     run.taps, run.pixels, run.tap_offset, run.tap_code = t, end - col, offsets, codes
     if p.average:
         run.scale = 1.0 / (counted(&p.y, row, p.count_padding) * counted(&p.x, col, p.count_padding))
+    apply(p, run, in_map, in_out)
+
+
+cdef void apply(Pool *p, cn_pool_run *run, Py_ssize_t in_map, Py_ssize_t in_out) noexcept nogil:
+    cdef char *at_codes = NULL if p.codes == NULL else p.codes + in_out * p.code_bytes
+    if p.average:
         if p.gradient:
             p.kernels.average_pool_gradient(p.result + in_map * p.item, p.source + in_out * p.item, run)
         else:
@@ -129,12 +135,57 @@ cdef void pool_slice(void *job, ptrdiff_t index, int worker) noexcept nogil:
             col = end
 
 
+cdef inline Py_ssize_t adaptive_start(Axis *a, Py_ssize_t out) noexcept nogil:
+    return out * a.size // a.out
+
+
+cdef inline Py_ssize_t adaptive_end(Axis *a, Py_ssize_t out) noexcept nogil:
+    return ((out + 1) * a.size + a.out - 1) // a.out
+
+
+cdef void adaptive_pixel(Pool *p, Py_ssize_t image, Py_ssize_t channel, Py_ssize_t row, Py_ssize_t col,
+                         cn_pool_run *run, int32_t *offsets) noexcept nogil:
+    cdef Py_ssize_t y0 = adaptive_start(&p.y, row), height = adaptive_end(&p.y, row) - y0
+    cdef Py_ssize_t x0 = adaptive_start(&p.x, col), width = adaptive_end(&p.x, col) - x0, i, j
+    cdef int32_t *codes = offsets + p.y.taps * p.x.taps
+    for i in range(height):
+        for j in range(width):
+            offsets[i * width + j] = <int32_t> ((i * p.x.size + j) * p.c)
+            codes[i * width + j] = <int32_t> (i * width + j)
+    run.taps, run.tap_offset, run.tap_code, run.scale = height * width, offsets, codes, 1.0 / (height * width)
+    apply(p, run, ((image * p.y.size + y0) * p.x.size + x0) * p.c + channel,
+          ((image * p.y.out + row) * p.x.out + col) * p.c + channel)
+
+
+cdef void adaptive_slice(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    """One slice of channels of one image."""
+    cdef Pool *p = <Pool *> job
+    cdef Py_ssize_t image = index // p.slices, channel = index % p.slices * SLICE, row, col
+    cdef int32_t *offsets = p.taps + worker * 2 * p.y.taps * p.x.taps
+    cdef cn_pool_run run
+    run.pixels, run.channels, run.code_bytes = 1, least(SLICE, p.c - channel), p.code_bytes
+    run.x_step = run.y_step = 0
+    if p.gradient:
+        clear_slice(p, image, channel, run.channels)
+    for row in range(p.y.out):
+        for col in range(p.x.out):
+            adaptive_pixel(p, image, channel, row, col, &run, offsets)
+
+
 cdef void pool_axis(Axis *a, Py_ssize_t size, Py_ssize_t out, Py_ssize_t taps, Py_ssize_t step, Py_ssize_t pad,
                     Py_ssize_t spread) noexcept nogil:
     a.size, a.out, a.taps, a.step, a.before, a.behind, a.spread = size, out, taps, step, pad, pad, spread
 
 
-cdef bint run(Pool *p, Py_ssize_t n) except False:
+cdef void adaptive_axis(Axis *a, Py_ssize_t size, Py_ssize_t out) noexcept nogil:
+    """`taps`: of the largest window."""
+    cdef Py_ssize_t i
+    a.size, a.out, a.spread, a.step, a.before, a.behind, a.taps = size, out, 1, 1, 0, 0, 0
+    for i in range(out):
+        a.taps = most(a.taps, adaptive_end(a, i) - adaptive_start(a, i))
+
+
+cdef bint run(Pool *p, Py_ssize_t n, bint adaptive) except False:
     cdef double work = <double> n * p.y.out * p.x.out * p.c * p.y.taps * p.x.taps
     if p.y.taps * p.y.spread * p.x.size * p.c > MOST_OFFSET:
         raise UnsupportedError(
@@ -146,7 +197,7 @@ cdef bint run(Pool *p, Py_ssize_t n) except False:
     if p.taps == NULL:
         raise MemoryError("pool2d: no memory for the tables of a pooling")
     with nogil:
-        parallel_for(pool_slice, p, n * p.slices, 20 * work)
+        parallel_for(adaptive_slice if adaptive else pool_slice, p, n * p.slices, 20 * work)
     release(p.taps)
     return True
 
@@ -167,7 +218,7 @@ def max_pool2d_forward(
     p.source, p.result = <const char *> &x_nhwc[0, 0, 0, 0], <char *> &y_nhwc[0, 0, 0, 0]
     p.codes = NULL if codes is None else <char *> &codes[0, 0, 0, 0]
     p.code_bytes = 0 if codes is None else <int> (codes.shape[3] // p.c)
-    run(&p, x_nhwc.shape[0])
+    run(&p, x_nhwc.shape[0], False)
 
 
 def max_pool2d_gradient(
@@ -185,16 +236,16 @@ def max_pool2d_gradient(
     p.average, p.gradient, p.count_padding = False, True, False
     p.source, p.result = <const char *> &dy_nhwc[0, 0, 0, 0], <char *> &dx_nhwc[0, 0, 0, 0]
     p.codes, p.code_bytes = <char *> &codes[0, 0, 0, 0], <int> (codes.shape[3] // p.c)
-    run(&p, dx_nhwc.shape[0])
+    run(&p, dx_nhwc.shape[0], False)
 
 
 cdef bint average(const char *source, char *result, Py_ssize_t n, Py_ssize_t c, int item, Axis y, Axis x, bint gradient,
-                  bint count_include_pad) except False:
+                  bint count_include_pad, bint adaptive) except False:
     cdef Pool p
     p.kernels, p.item, p.c, p.y, p.x = kernels_for(item, c <= 8), item, c, y, x
     p.average, p.gradient, p.count_padding = True, gradient, count_include_pad
     p.source, p.result, p.codes, p.code_bytes = source, result, NULL, 0
-    return run(&p, n)
+    return run(&p, n, adaptive)
 
 
 def average_pool2d_forward(
@@ -208,7 +259,7 @@ def average_pool2d_forward(
     pool_axis(&y, x_nhwc.shape[1], y_nhwc.shape[1], kh, stride_y, pad_y, 1)
     pool_axis(&x, x_nhwc.shape[2], y_nhwc.shape[2], kw, stride_x, pad_x, 1)
     average(<const char *> &x_nhwc[0, 0, 0, 0], <char *> &y_nhwc[0, 0, 0, 0], x_nhwc.shape[0], x_nhwc.shape[3],
-            sizeof(real), y, x, False, count_include_pad)
+            sizeof(real), y, x, False, count_include_pad, False)
 
 
 def average_pool2d_gradient(
@@ -222,4 +273,62 @@ def average_pool2d_gradient(
     pool_axis(&y, dx_nhwc.shape[1], dy_nhwc.shape[1], kh, stride_y, pad_y, 1)
     pool_axis(&x, dx_nhwc.shape[2], dy_nhwc.shape[2], kw, stride_x, pad_x, 1)
     average(<const char *> &dy_nhwc[0, 0, 0, 0], <char *> &dx_nhwc[0, 0, 0, 0], dx_nhwc.shape[0], dx_nhwc.shape[3],
-            sizeof(real), y, x, True, count_include_pad)
+            sizeof(real), y, x, True, count_include_pad, False)
+
+
+# ---- adaptive pooling ----------------------------------------------------------------------------------------------
+
+
+def adaptive_average_pool2d_forward(const real[:, :, :, ::1] x_nhwc, real[:, :, :, ::1] y_nhwc):
+    """y[i, j] = the mean of rows i h / oh to (i + 1) h / oh and columns j w / ow to (j + 1) w / ow, rounded outwards."""
+    cdef Axis y, x
+    if y_nhwc.shape[0] == 0 or y_nhwc.shape[3] == 0:
+        return
+    adaptive_axis(&y, x_nhwc.shape[1], y_nhwc.shape[1])
+    adaptive_axis(&x, x_nhwc.shape[2], y_nhwc.shape[2])
+    average(<const char *> &x_nhwc[0, 0, 0, 0], <char *> &y_nhwc[0, 0, 0, 0], x_nhwc.shape[0], x_nhwc.shape[3],
+            sizeof(real), y, x, False, False, True)
+
+
+def adaptive_average_pool2d_gradient(const real[:, :, :, ::1] dy_nhwc, real[:, :, :, ::1] dx_nhwc):
+    """dx = each element of dy shared evenly among the elements of its window."""
+    cdef Axis y, x
+    if dx_nhwc.shape[0] == 0 or dx_nhwc.shape[3] == 0:
+        return
+    adaptive_axis(&y, dx_nhwc.shape[1], dy_nhwc.shape[1])
+    adaptive_axis(&x, dx_nhwc.shape[2], dy_nhwc.shape[2])
+    average(<const char *> &dy_nhwc[0, 0, 0, 0], <char *> &dx_nhwc[0, 0, 0, 0], dx_nhwc.shape[0], dx_nhwc.shape[3],
+            sizeof(real), y, x, True, False, True)
+
+
+def adaptive_max_pool2d_forward(
+    const real[:, :, :, ::1] x_nhwc, real[:, :, :, ::1] y_nhwc, uint8_t[:, :, :, ::1] codes
+):
+    """y = the largest element of each window, codes = the bytes of its position in the window; may be None."""
+    cdef Pool p
+    if y_nhwc.shape[0] == 0 or y_nhwc.shape[3] == 0:
+        return
+    p.kernels, p.item, p.c = kernels_for(sizeof(real), x_nhwc.shape[3] <= 8), sizeof(real), x_nhwc.shape[3]
+    adaptive_axis(&p.y, x_nhwc.shape[1], y_nhwc.shape[1])
+    adaptive_axis(&p.x, x_nhwc.shape[2], y_nhwc.shape[2])
+    p.average = p.gradient = p.count_padding = False
+    p.source, p.result = <const char *> &x_nhwc[0, 0, 0, 0], <char *> &y_nhwc[0, 0, 0, 0]
+    p.codes = NULL if codes is None else <char *> &codes[0, 0, 0, 0]
+    p.code_bytes = 0 if codes is None else <int> (codes.shape[3] // p.c)
+    run(&p, x_nhwc.shape[0], True)
+
+
+def adaptive_max_pool2d_gradient(
+    const real[:, :, :, ::1] dy_nhwc, const uint8_t[:, :, :, ::1] codes, real[:, :, :, ::1] dx_nhwc
+):
+    """dx = each element of dy at the place its code names; overlapping windows add up."""
+    cdef Pool p
+    if dx_nhwc.shape[0] == 0 or dx_nhwc.shape[3] == 0:
+        return
+    p.kernels, p.item, p.c = kernels_for(sizeof(real), dx_nhwc.shape[3] <= 8), sizeof(real), dx_nhwc.shape[3]
+    adaptive_axis(&p.y, dx_nhwc.shape[1], dy_nhwc.shape[1])
+    adaptive_axis(&p.x, dx_nhwc.shape[2], dy_nhwc.shape[2])
+    p.average, p.gradient, p.count_padding = False, True, False
+    p.source, p.result = <const char *> &dy_nhwc[0, 0, 0, 0], <char *> &dx_nhwc[0, 0, 0, 0]
+    p.codes, p.code_bytes = <char *> &codes[0, 0, 0, 0], <int> (codes.shape[3] // p.c)
+    run(&p, dx_nhwc.shape[0], True)

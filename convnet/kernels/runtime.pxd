@@ -42,6 +42,15 @@ cdef extern from "kernels.h" nogil:
         int code_bytes
         double scale
 
+    ctypedef struct cn_norm:
+        ptrdiff_t pixels, channels, fold
+        const void *mean
+        const void *scale
+        const void *shift
+        const void *slope
+        const void *offset
+        bint relu
+
     ctypedef struct cn_kernels:
         ptrdiff_t lanes
         void (*product)(const cn_product *p) noexcept nogil
@@ -75,6 +84,17 @@ cdef extern from "kernels.h" nogil:
             void *gradient, const void *logits, const int64_t *labels, const void *targets, ptrdiff_t rows,
             ptrdiff_t classes, double scale
         ) noexcept nogil
+        void (*moments)(
+            double *mean, double *squares, const void *x, ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t fold,
+            void *scratch
+        ) noexcept nogil
+        void (*normalize)(void *y, const void *x, const void *add, const cn_norm *norm) noexcept nogil
+        void (*norm_sums)(
+            double *sums, double *dots, void *masked, const void *dy, const void *x, const void *y,
+            const cn_norm *norm, void *scratch
+        ) noexcept nogil
+        void (*norm_gradient)(void *dx, const void *dy, const void *x, const cn_norm *norm) noexcept nogil
+        void (*sum)(void *y, const void *a, const void *b, ptrdiff_t n, bint relu) noexcept nogil
         void (*sgd)(
             void *value, void *grad, void *velocity, ptrdiff_t n, double lr, double momentum, bint nesterov,
             double weight_decay

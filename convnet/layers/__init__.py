@@ -15,21 +15,31 @@ from convnet.layers.merge import Add as Add
 from convnet.layers.merge import Concat as Concat
 from convnet.layers.merge import Merge as Merge
 from convnet.layers.merge import Multiply as Multiply
+from convnet.layers.norm import BatchNorm2d as BatchNorm2d
+from convnet.layers.pool import AdaptiveAvgPool2d as AdaptiveAvgPool2d
+from convnet.layers.pool import AdaptiveMaxPool2d as AdaptiveMaxPool2d
 from convnet.layers.pool import AvgPool2d as AvgPool2d
+from convnet.layers.pool import GlobalAvgPool2d as GlobalAvgPool2d
 from convnet.layers.pool import MaxPool2d as MaxPool2d
 from convnet.layers.reshape import Flatten as Flatten
+from convnet.layers.reshape import Identity as Identity
 from convnet.parameter import Parameter as Parameter
 
 __all__ = [
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "Add",
     "AvgPool2d",
+    "BatchNorm2d",
     "Concat",
     "Context",
     "Conv2d",
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool2d",
     "Graph",
+    "Identity",
     "Layer",
     "LoadReport",
     "MaxPool2d",

@@ -25,8 +25,9 @@ class LoadReport(NamedTuple):
 class Layer(ABC):
     """A differentiable function with parameters.
 
-    A layer of your own defines `forward`, `backward` and `output_shape`. Parameters and layers kept as attributes are
-    found by their attribute names, so that weights get PyTorch's keys (``conv1.weight``).
+    A layer of your own defines `forward`, `backward` and `output_shape`. Parameters, buffers (arrays that belong to the
+    state without being trained, such as running averages) and layers kept as attributes are found by their attribute
+    names, so that weights get PyTorch's keys (``conv1.weight``).
 
     Examples
     --------
@@ -86,23 +87,41 @@ class Layer(ABC):
 
         A parameter that occurs twice has two names.
         """
-        for name, value in vars(self).items():
+        for name, value in self._named_state():
             if isinstance(value, Parameter):
                 yield name, value
+
+    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield all buffers in the same way: the arrays among the attributes, but for those named with an underscore.
+
+        Training changes them in place.
+        """
+        for name, value in self._named_state():
+            if isinstance(value, np.ndarray):
+                yield name, value
+
+    def _named_state(self) -> Iterator[tuple[str, Parameter | np.ndarray]]:
+        """Yield the layer's own parameters, its own buffers, then those of the layers inside."""
+        attributes = list(vars(self).items())
+        yield from ((name, value) for name, value in attributes if isinstance(value, Parameter))
+        yield from ((name, value) for name, value in attributes if isinstance(value, np.ndarray) and name[0] != "_")
         for child_name, child in self.named_children():
-            for name, parameter in child.named_parameters():
-                yield f"{child_name}.{name}", parameter
+            for name, value in child._named_state():
+                yield f"{child_name}.{name}", value
 
     def parameters(self) -> list[Parameter]:
         """All parameters in order, each once."""
         return list(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all values by name, with PyTorch's names and axis order; later training leaves them as they are."""
-        return {name: parameter.value.copy() for name, parameter in self.named_parameters()}
+        """Copies of parameters and buffers by name, with PyTorch's names and axis order; training leaves them alone."""
+        return {name: array.copy() for name, array in self._state().items()}
+
+    def _state(self) -> dict[str, np.ndarray]:
+        return {name: value.value if isinstance(value, Parameter) else value for name, value in self._named_state()}
 
     def load_state_dict(self, state: Mapping[str, np.ndarray], strict: bool = True) -> LoadReport:
-        """Copy values into the parameters of the same names.
+        """Copy values into the parameters and buffers of the same names.
 
         float16, float32 and float64 values are converted to the dtype of the parameter. Everything is checked before
         the first value is written: after an error the layer is as it was.
@@ -124,17 +143,17 @@ class Layer(ABC):
         WeightsError
             If names (when ``strict``), shapes or dtypes do not fit; the text names the key, expected and got.
         """
-        parameters = dict(self.named_parameters())
-        missing = [name for name in parameters if name not in state]
-        unexpected = [name for name in state if name not in parameters]
+        arrays = self._state()
+        missing = [name for name in arrays if name not in state]
+        unexpected = [name for name in state if name not in arrays]
         if strict and (missing or unexpected):
             raise WeightsError(
                 f"{type(self).__name__}: expected exactly the keys of the model, "
                 f"got missing keys {missing} and unexpected keys {unexpected}"
             )
-        values = {name: _fitting(name, state[name], p) for name, p in parameters.items() if name in state}
+        values = {name: _fitting(name, state[name], array) for name, array in arrays.items() if name in state}
         for name, value in values.items():
-            parameters[name].value[...] = value
+            arrays[name][...] = value
         return LoadReport(missing, unexpected)
 
     def _settings(self) -> str:
@@ -146,15 +165,19 @@ class Layer(ABC):
         return f"{type(self).__name__}({self._settings()}{''.join(children)}" + ("\n)" if children else ")")
 
 
-def _fitting(name: str, value: np.ndarray, parameter: Parameter) -> np.ndarray:
-    """Return ``value`` in the dtype of ``parameter``, or say why it does not fit."""
+def _fitting(name: str, value: np.ndarray, array: np.ndarray) -> np.ndarray:
+    """Return ``value`` in the dtype of ``array``, or say why it does not fit."""
     value = np.asarray(value)
-    if value.shape != parameter.shape:
-        raise WeightsError(f"{name}: expected shape {parameter.shape}, got {value.shape}")
+    if value.shape != array.shape:
+        raise WeightsError(f"{name}: expected shape {array.shape}, got {value.shape}")
+    if array.dtype.kind != "f":
+        if value.dtype != array.dtype:
+            raise WeightsError(f"{name}: expected dtype {array.dtype}, got {value.dtype}")
+        return value
     if value.dtype not in (np.float16, np.float32, np.float64):
         raise WeightsError(f"{name}: expected dtype float16, float32 or float64, got {value.dtype}")
     with np.errstate(over="ignore"):  # the check below says it better
-        fitting: np.ndarray = value.astype(parameter.dtype, copy=False)
+        fitting: np.ndarray = value.astype(array.dtype, copy=False)
     if fitting.dtype.itemsize < value.dtype.itemsize and np.any(np.isinf(fitting) & np.isfinite(value)):
-        raise WeightsError(f"{name}: expected values in the range of {parameter.dtype}, got larger ones")
+        raise WeightsError(f"{name}: expected values in the range of {array.dtype}, got larger ones")
     return fitting

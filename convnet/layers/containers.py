@@ -83,7 +83,7 @@ class Parallel(Graph):
     Parameters
     ----------
     *branches : Layer
-        The layers, named "0", "1", ...; or one mapping from names to layers. An empty `Sequential` passes its input on.
+        The layers, named "0", "1", ...; or one mapping from names to layers. `Identity` passes its input on.
     merge : Merge
         What makes one array of theirs: `Add` (the default), `Concat` or `Multiply`. It is a child named "merge".
     input_shape : tuple of int, optional
@@ -104,10 +104,10 @@ class Parallel(Graph):
     --------
     The two convolutions of a "fire" module (arXiv:1602.07360), and a residual connection (arXiv:1512.03385):
 
-    >>> from convnet.layers import Concat, Conv2d
+    >>> from convnet.layers import Concat, Conv2d, Identity
     >>> Parallel(Conv2d(16, 64, 1), Conv2d(16, 64, 3, padding=1), merge=Concat()).output_shape((16, 7, 7))
     (128, 7, 7)
-    >>> Parallel(Conv2d(16, 16, 3, padding=1), Sequential()).output_shape((16, 7, 7))
+    >>> Parallel(Conv2d(16, 16, 3, padding=1), Identity()).output_shape((16, 7, 7))
     (16, 7, 7)
     """
 

@@ -1,21 +1,37 @@
 """Layers that do the work of two or three in one pass over memory; `convnet.fuse` puts them in."""
 
+# Merges take and return tuples where other layers take and return one array.
+# mypy: disable-error-code="override"
+
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from convnet.context import Context
 from convnet.errors import SettingError
-from convnet.functional import conv2d_relu, conv2d_relu_backward, dense, dense_backward
+from convnet.functional import (
+    add,
+    add_relu,
+    conv2d_relu,
+    conv2d_relu_backward,
+    dense,
+    dense_backward,
+    relu,
+    relu_backward,
+)
 from convnet.layers._checks import check_features, check_images
 from convnet.layers._layer import Layer, Shape
 from convnet.layers.conv import Conv2d
 from convnet.layers.dense import Dense
+from convnet.layers.merge import Gradients, Merge, merged
+from convnet.layers.norm import BatchNorm2d
 from convnet.layers.pool import MaxPool2d
+from convnet.shapes import one_shape
 
-__all__ = ["ConvReLU", "DenseReLU", "lies_side_by_side"]
+__all__ = ["AddReLU", "BatchNormAddReLU", "BatchNormReLU", "ConvReLU", "DenseReLU", "lies_side_by_side"]
 
 
 def lies_side_by_side(pool: MaxPool2d) -> bool:
@@ -155,3 +171,110 @@ class DenseReLU(Layer):
     def multiply_adds(self, input_shape: Shape) -> int:
         """Those of ``dense``."""
         return self.dense.multiply_adds(input_shape)
+
+
+class BatchNormReLU(Layer):
+    """``norm`` and ReLU: the same numbers, in one pass.
+
+    Parameters
+    ----------
+    norm : BatchNorm2d
+        Its parameters and running averages are shared, not copied: training this layer moves them.
+
+    Notes
+    -----
+    Saved for backward: what ``norm`` saves; the sign of the output follows from ``x``. Same cost as ``norm``.
+
+    Examples
+    --------
+    >>> BatchNormReLU(BatchNorm2d(1, eps=0))(np.array([-1, 1], np.float32).reshape(1, 1, 1, 2))
+    array([[[[0., 1.]]]], dtype=float32)
+    """
+
+    def __init__(self, norm: BatchNorm2d) -> None:
+        self.norm = norm
+
+    def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
+        """Normalise ``x`` (n, c, h, w) and rectify; returns (n, c, h, w), in memory channels-last."""
+        return self.norm._normalize(x, ctx, relu=True)
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Add into the gradients of ``norm``; return dx (n, c, h, w), or None if nobody wants it."""
+        dx, _ = self.norm._normalize_backward(dy, ctx, relu=True)
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of the input."""
+        return self.norm.output_shape(input_shape)
+
+
+class AddReLU(Merge):
+    """``relu(xs[0] + xs[1] + ...)``: the same numbers as `Add` and ReLU give, in one pass over memory for two arrays.
+
+    Notes
+    -----
+    Saved for backward: the output. One gradient serves all inputs.
+
+    Examples
+    --------
+    >>> AddReLU()([np.array([[-2.0, 1.0]]), np.array([[1.0, 1.0]])])
+    array([[0., 2.]])
+    """
+
+    def forward(self, xs: Sequence[np.ndarray], ctx: Context | None = None) -> np.ndarray:
+        """Add and rectify ``xs``; returns an array of their shape."""
+        arrays = merged(xs, "Add")
+        one_shape([x.shape for x in arrays], "Add")
+        *rest, last = arrays
+        y = add_relu(functools.reduce(add, rest), last) if rest else relu(last)
+        if ctx is not None:
+            ctx.y, ctx.count = y, len(arrays)
+        return y
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> Gradients:
+        """Return ``dy`` where ``y > 0``, else 0, for each input."""
+        return (relu_backward(dy, ctx.y) if ctx.wants_dx else None,) * int(ctx.count)
+
+    def output_shape(self, input_shapes: Sequence[Shape]) -> Shape:
+        """The shape of each input."""
+        return one_shape(input_shapes, "Add")
+
+
+class BatchNormAddReLU(Merge):
+    """``relu(norm(xs[0]) + xs[1])``: the end of a residual block, in one pass.
+
+    Parameters
+    ----------
+    norm : BatchNorm2d
+        Its parameters and running averages are shared, not copied: training this layer moves them.
+
+    Notes
+    -----
+    Saved for backward: what ``norm`` saves, and the output. Same cost as ``norm`` and one pass over ``xs[1]``.
+
+    Examples
+    --------
+    >>> x = np.array([-1, 1], np.float32).reshape(1, 1, 1, 2)
+    >>> BatchNormAddReLU(BatchNorm2d(1, eps=0))([x, 3 * x])
+    array([[[[0., 4.]]]], dtype=float32)
+    """
+
+    def __init__(self, norm: BatchNorm2d) -> None:
+        self.norm = norm
+
+    def forward(self, xs: Sequence[np.ndarray], ctx: Context | None = None) -> np.ndarray:
+        """Normalise, add and rectify two arrays (n, c, h, w); returns (n, c, h, w), in memory channels-last."""
+        x, added = merged(xs, "Add")
+        one_shape([x.shape, added.shape], "Add")
+        y = self.norm._normalize(x, ctx, relu=True, add=added)
+        if ctx is not None:
+            ctx.y = y
+        return y
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> Gradients:
+        """Add into the gradients of ``norm``; return the gradients of both arrays."""
+        return self.norm._normalize_backward(dy, ctx, relu=True, output=ctx.y)
+
+    def output_shape(self, input_shapes: Sequence[Shape]) -> Shape:
+        """The shape of both inputs."""
+        return one_shape([self.norm.output_shape(input_shapes[0]), *input_shapes[1:]], "Add")

@@ -10,6 +10,7 @@ import numpy as np
 
 from convnet.context import Context
 from convnet.errors import DTypeError, SettingError, ShapeError
+from convnet.functional import add
 from convnet.layers._checks import as_array
 from convnet.layers._layer import Layer, Shape
 from convnet.layers.merge import Merge
@@ -147,7 +148,7 @@ class Graph(Layer):
             pairs = ((inputs, dx),) if isinstance(inputs, str) else zip(inputs, dx, strict=True)
             for source, gradient in pairs:
                 if gradient is not None and source in ctx.wanted:
-                    gradients[source] = gradients[source] + gradient if source in gradients else gradient
+                    gradients[source] = add(gradients[source], gradient) if source in gradients else gradient
         return gradients.get(self._input)
 
     def _child(self, ctx: Context, name: str) -> Context:

@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import functools
 import itertools
-import operator
 from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 
 from convnet.context import Context
-from convnet.functional import concat, multiply, multiply_backward
+from convnet.functional import add, concat, multiply, multiply_backward
 from convnet.layers._checks import as_array, check_dtype
 from convnet.layers._layer import Layer, Shape
 from convnet.shapes import concat_shape, gated_shape, one_shape
 
-__all__ = ["Add", "Concat", "Merge", "Multiply"]
+__all__ = ["Add", "Concat", "Gradients", "Merge", "Multiply", "merged"]
 
 Gradients = tuple[np.ndarray | None, ...]
+
+
+def merged(xs: Sequence[np.ndarray], who: str) -> tuple[np.ndarray, ...]:
+    """Return what a merge was given as arrays, which must have one dtype."""
+    arrays = tuple(map(as_array, xs))
+    for x in arrays:
+        check_dtype(x, who)
+        check_dtype(x, who, arrays[0].dtype)
+    return arrays
 
 
 class Merge(Layer):
@@ -64,11 +72,11 @@ class Add(Merge):
 
     def forward(self, xs: Sequence[np.ndarray], ctx: Context | None = None) -> np.ndarray:
         """Add ``xs``; returns an array of their shape."""
-        arrays = _arrays(xs, "Add")
+        arrays = merged(xs, "Add")
         one_shape([x.shape for x in arrays], "Add")
         if ctx is not None:
             ctx.count = len(arrays)
-        return functools.reduce(operator.add, arrays)
+        return functools.reduce(add, arrays)
 
     def backward(self, dy: np.ndarray, ctx: Context) -> Gradients:
         """Return ``dy`` for each input."""
@@ -96,7 +104,7 @@ class Concat(Merge):
 
     def forward(self, xs: Sequence[np.ndarray], ctx: Context | None = None) -> np.ndarray:
         """Join ``xs`` (n, c_i, h, w) to (n, c_0 + c_1 + ..., h, w), in memory channels-last; or rows likewise."""
-        arrays = _arrays(xs, "Concat")
+        arrays = merged(xs, "Concat")
         concat_shape([x.shape for x in arrays], "Concat", axis=1)
         if ctx is not None:
             ctx.ends = list(itertools.accumulate(x.shape[1] for x in arrays))
@@ -128,7 +136,7 @@ class Multiply(Merge):
 
     def forward(self, xs: Sequence[np.ndarray], ctx: Context | None = None) -> np.ndarray:
         """Multiply ``xs``; returns an array of the shape of the largest."""
-        arrays = _arrays(xs, "Multiply")
+        arrays = merged(xs, "Multiply")
         gated_shape([x.shape for x in arrays], "Multiply", axis=2)
         if ctx is not None:
             ctx.xs = arrays
@@ -143,12 +151,3 @@ class Multiply(Merge):
     def output_shape(self, input_shapes: Sequence[Shape]) -> Shape:
         """The shape of the largest input."""
         return gated_shape(input_shapes, "Multiply", axis=1)
-
-
-def _arrays(xs: Sequence[np.ndarray], who: str) -> tuple[np.ndarray, ...]:
-    """Return ``xs`` as arrays of one dtype."""
-    arrays = tuple(map(as_array, xs))
-    for x in arrays:
-        check_dtype(x, who)
-        check_dtype(x, who, arrays[0].dtype)
-    return arrays

@@ -5,13 +5,22 @@ from typing import Any
 import numpy as np
 
 from convnet.context import Context
-from convnet.functional import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from convnet.functional import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+)
 from convnet.layers._checks import check_image_shape, check_images
-from convnet.layers._geometry import brief
+from convnet.layers._geometry import brief, shortest
 from convnet.layers._layer import Layer, Shape
 from convnet.shapes import IntPair, pair, pool2d_output_size, pool2d_padding
 
-__all__ = ["AvgPool2d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
 
 
 class MaxPool2d(Layer):
@@ -178,3 +187,128 @@ class AvgPool2d(Layer):
     def _settings(self) -> str:
         defaults = {"stride": self.kernel_size, "padding": (0, 0), "ceil_mode": False, "count_include_pad": True}
         return brief("", self._geometry, defaults)
+
+
+class AdaptiveAvgPool2d(Layer):
+    """The mean of each of ``output_size`` windows that cover the map evenly, whatever its size.
+
+    Along an axis of length h with o outputs, window i has the pixels from ``floor(i h / o)`` to ``ceil((i + 1) h /
+    o)``: windows side by side where o divides h, else of two sizes, some overlapping by one. A map that has the
+    output's size already is returned as it is.
+
+    Parameters
+    ----------
+    output_size : int or pair of int
+        Size of the output, (vertical, horizontal).
+
+    Raises
+    ------
+    SettingError
+        If a size is no positive integer.
+
+    Notes
+    -----
+    Saved for backward: the shape of ``x``.
+
+    Examples
+    --------
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> AdaptiveAvgPool2d((2, 1))(x)[0, 0]
+    array([[ 3.5],
+           [11.5]], dtype=float32)
+    """
+
+    def __init__(self, output_size: IntPair) -> None:
+        self.output_size = pair(output_size, f"{type(self).__name__} output_size")
+
+    def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
+        """Pool ``x`` (n, c, h, w); returns (n, c, *output_size), in memory channels-last."""
+        x = check_images(x, type(self).__name__)
+        if ctx is not None:
+            ctx.input_shape = x.shape
+        return x if x.shape[2:] == self.output_size else adaptive_avg_pool2d(x, self.output_size)
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Spread each number of ``dy`` (n, c, *output_size) evenly over its window; returns dx (n, c, h, w)."""
+        if not ctx.wants_dx or ctx.input_shape[2:] == self.output_size:
+            return dy if ctx.wants_dx else None
+        return adaptive_avg_pool2d_backward(dy, ctx.input_shape)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(c, h, w) -> (c, *output_size)."""
+        c, _, _ = check_image_shape(input_shape, type(self).__name__)
+        return c, *self.output_size
+
+    def _settings(self) -> str:
+        return f"{shortest(self.output_size)}"
+
+
+class GlobalAvgPool2d(AdaptiveAvgPool2d):
+    """The mean of each channel: (n, c, h, w) -> (n, c, 1, 1), as `AdaptiveAvgPool2d` of size 1.
+
+    A `Flatten` behind it makes rows (n, c) for a dense layer. Lin, Chen and Yan, arXiv:1312.4400.
+
+    Examples
+    --------
+    >>> GlobalAvgPool2d()(np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)).shape
+    (1, 2, 1, 1)
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def _settings(self) -> str:
+        return ""
+
+
+class AdaptiveMaxPool2d(Layer):
+    """The largest number of each of ``output_size`` windows that cover the map evenly, whatever its size.
+
+    The windows are those of `AdaptiveAvgPool2d`. NaN wins over every number, and of equal numbers the first in reading
+    order gets the gradient.
+
+    Parameters
+    ----------
+    output_size : int or pair of int
+        Size of the output, (vertical, horizontal).
+
+    Raises
+    ------
+    SettingError
+        If a size is no positive integer.
+
+    Notes
+    -----
+    Saved for backward: one byte or a few an output, the place of the maximum in its window; not ``x``.
+
+    Examples
+    --------
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> AdaptiveMaxPool2d((2, 1))(x)[0, 0]
+    array([[ 7.],
+           [15.]], dtype=float32)
+    """
+
+    def __init__(self, output_size: IntPair) -> None:
+        self.output_size = pair(output_size, "AdaptiveMaxPool2d output_size")
+
+    def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
+        """Pool ``x`` (n, c, h, w); returns (n, c, *output_size), in memory channels-last."""
+        x = check_images(x, "AdaptiveMaxPool2d")
+        if ctx is None:
+            return adaptive_max_pool2d(x, self.output_size)
+        y, ctx.codes = adaptive_max_pool2d(x, self.output_size, return_codes=True)
+        ctx.input_shape = x.shape
+        return y
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Send each number of ``dy`` (n, c, *output_size) to the place of its maximum; returns dx (n, c, h, w)."""
+        return adaptive_max_pool2d_backward(dy, ctx.codes, ctx.input_shape) if ctx.wants_dx else None
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(c, h, w) -> (c, *output_size)."""
+        c, _, _ = check_image_shape(input_shape, "AdaptiveMaxPool2d")
+        return c, *self.output_size
+
+    def _settings(self) -> str:
+        return f"{shortest(self.output_size)}"

@@ -1,0 +1,151 @@
+"""Normalisation."""
+
+import numpy as np
+import numpy.typing as npt
+
+from convnet.context import Context
+from convnet.errors import ShapeError
+from convnet.functional import batch_norm, batch_norm_backward, batch_norm_inference
+from convnet.layers._checks import check_image_shape, check_images, float_dtype
+from convnet.layers._geometry import brief
+from convnet.layers._layer import Layer, Shape
+from convnet.parameter import Parameter
+from convnet.settings import integer, real
+
+__all__ = ["BatchNorm2d"]
+
+
+class BatchNorm2d(Layer):
+    """Each channel with mean 0 and variance 1 over the batch and the map, then scaled and shifted.
+
+    ``y = (x - mean) / sqrt(var + eps) * weight + bias``. Training takes the mean and the (biased) variance of the batch
+    and moves the running averages: ``running_mean += momentum * (mean - running_mean)``, and so ``running_var`` with
+    the unbiased variance. Inference takes the running averages. Ioffe and Szegedy, arXiv:1502.03167.
+
+    Parameters
+    ----------
+    num_features : int
+        Number of channels.
+    eps : float
+        Added to the variance.
+    momentum : float, optional
+        Share of the newest batch in the running averages; with None all batches count the same.
+    affine : bool
+        Whether there are a ``weight`` and a ``bias``, one number a channel each; they start as 1 and 0.
+    dtype : float32 or float64
+
+    Attributes
+    ----------
+    weight, bias : Parameter or None
+    running_mean, running_var : ndarray of shape (num_features,)
+        Buffers; they start as 0 and 1.
+    num_batches_tracked : ndarray of shape (), int64
+        Buffer: how many batches the averages have seen.
+
+    Raises
+    ------
+    SettingError, DTypeError
+        If a setting is out of range.
+
+    Notes
+    -----
+    Saved for backward: ``x``, and mean and variance of each channel. A training pass changes the buffers, also when
+    `backward` is never called; an empty batch changes none. Cost: as much as three to four copies of ``x`` forward, and
+    five backward.
+
+    Examples
+    --------
+    >>> layer = BatchNorm2d(2)
+    >>> x = np.float32([0, 1, 2, 3]).reshape(1, 2, 1, 2)
+    >>> layer.forward(x, Context()).round(2).tolist()
+    [[[[-1.0, 1.0]], [[-1.0, 1.0]]]]
+    >>> layer.running_mean
+    array([0.05, 0.25], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        *,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        self.num_features = integer(num_features, "BatchNorm2d num_features")
+        self.eps = real(eps, "BatchNorm2d eps")
+        self.momentum = None if momentum is None else real(momentum, "BatchNorm2d momentum")
+        kind = float_dtype(dtype, "BatchNorm2d")
+        self.weight = Parameter(np.ones(self.num_features, kind)) if affine else None
+        self.bias = Parameter(np.zeros(self.num_features, kind)) if affine else None
+        self.running_mean = np.zeros(self.num_features, kind)
+        self.running_var = np.ones(self.num_features, kind)
+        self.num_batches_tracked = np.zeros((), np.int64)
+
+    def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
+        """Normalise ``x`` (n, c, h, w); returns (n, c, h, w), in memory channels-last.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If ``x`` does not fit, or in training has a single value a channel.
+        """
+        return self._normalize(x, ctx, relu=False)
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Add into the gradients of weight and bias; return dx (n, c, h, w), or None if nobody wants it."""
+        dx, _ = self._normalize_backward(dy, ctx, relu=False)
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of the input."""
+        return check_image_shape(input_shape, "BatchNorm2d", self.num_features)
+
+    def _normalize(self, x: np.ndarray, ctx: Context | None, relu: bool, add: np.ndarray | None = None) -> np.ndarray:
+        x = check_images(x, "BatchNorm2d", self.num_features, self.running_mean.dtype)
+        w, b = self._values()
+        if ctx is None:
+            return batch_norm_inference(x, self.running_mean, self.running_var, w, b, eps=self.eps, relu=relu, add=add)
+        count = x.size // self.num_features
+        if count == 1:
+            raise ShapeError(
+                f"BatchNorm2d: expected more than one value a channel in training, got x of shape {x.shape}"
+            )
+        y, ctx.mean, ctx.var = batch_norm(x, w, b, eps=self.eps, relu=relu, add=add)
+        ctx.x = x
+        if count:
+            self._track(ctx.mean, ctx.var * (count / (count - 1)))
+        return y
+
+    def _normalize_backward(
+        self, dy: np.ndarray, ctx: Context, relu: bool, output: np.ndarray | None = None
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return the gradients with respect to ``x`` and, given the output, to what was added."""
+        dx, _, _, dadd = batch_norm_backward(
+            dy,
+            ctx.x,
+            ctx.mean,
+            ctx.var,
+            *self._values(),
+            eps=self.eps,
+            relu=relu,
+            output=output,
+            dx=ctx.wants_dx,
+            dweight=False if self.weight is None else self.weight.grad,
+            dbias=False if self.bias is None else self.bias.grad,
+        )
+        return dx, dadd
+
+    def _values(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        return None if self.weight is None else self.weight.value, None if self.bias is None else self.bias.value
+
+    def _track(self, mean: np.ndarray, var: np.ndarray) -> None:
+        """Move the running averages towards the statistics of a batch."""
+        self.num_batches_tracked += 1
+        share = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean += share * (mean - self.running_mean)
+        self.running_var += share * (var - self.running_var)
+
+    def _settings(self) -> str:
+        settings = {"eps": self.eps, "momentum": self.momentum, "affine": self.weight is not None}
+        return brief(f"{self.num_features}", settings, {"eps": 1e-5, "momentum": 0.1, "affine": True})

@@ -1,0 +1,137 @@
+"""Residual networks for large images."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from convnet.layers import (
+    Add,
+    BatchNorm2d,
+    Dense,
+    Flatten,
+    GlobalAvgPool2d,
+    Graph,
+    Layer,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+)
+from convnet.models._convolution import convolution
+
+__all__ = ["resnet18", "resnet34", "resnet50"]
+
+Seed = int | np.random.Generator | None
+Nodes = dict[str, tuple[Layer, str]]
+
+
+def resnet18(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng: Seed = None) -> Sequential:
+    """ResNet-18 for 224x224 images: 11,689,512 parameters.
+
+    He, Zhang, Ren and Sun 2015, Deep residual learning for image recognition, arXiv:1512.03385. Eight blocks of two 3x3
+    convolutions with batch normalisation, each added to what entered it. Weights have torchvision's names
+    (``layer2.0.downsample.0.weight``).
+
+    Parameters
+    ----------
+    classes : int
+        Outputs.
+    in_channels : int
+        Channels of the images.
+    width : int
+        Channels of the first blocks; the others have 2, 4 and 8 times as many.
+    rng : int or numpy.random.Generator, optional
+        Where the first weights come from: convolutions of variance ``2 / fan_out`` (arXiv:1502.01852), the dense layer
+        of ``1 / fan_in``.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes are taken too.
+
+    Examples
+    --------
+    >>> model = resnet18(classes=10, width=8, rng=0)
+    >>> model.output_shape((3, 224, 224))
+    (10,)
+    >>> [name for name in model.state_dict() if name.startswith("layer2.0.downsample.0")]
+    ['layer2.0.downsample.0.weight']
+    """
+    return _resnet(_basic_block, (2, 2, 2, 2), classes, in_channels, width, rng)
+
+
+def resnet34(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng: Seed = None) -> Sequential:
+    """ResNet-34, of sixteen blocks: 21,797,672 parameters; all else as `resnet18`."""
+    return _resnet(_basic_block, (3, 4, 6, 3), classes, in_channels, width, rng)
+
+
+def resnet50(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng: Seed = None) -> Sequential:
+    """ResNet-50: 25,557,032 parameters.
+
+    As `resnet18`, with sixteen blocks of a 1x1, a 3x3 and a 1x1 convolution, the last of four times the channels. The
+    stride lies in the 3x3 convolution, as in torchvision; the paper has it in the 1x1 before.
+    """
+    return _resnet(_bottleneck, (3, 4, 6, 3), classes, in_channels, width, rng)
+
+
+def _resnet(
+    block: Callable[..., tuple[Graph, int]],
+    depths: tuple[int, ...],
+    classes: int,
+    in_channels: int,
+    width: int,
+    seed: Seed,
+) -> Sequential:
+    rng = np.random.default_rng(seed)
+    layers: dict[str, Layer] = {
+        "conv1": convolution(in_channels, width, 7, 2, bias=False, rng=rng),
+        "bn1": BatchNorm2d(width),
+        "relu": ReLU(),
+        "maxpool": MaxPool2d(3, 2, 1),
+    }
+    channels = width
+    for i, depth in enumerate(depths):
+        blocks = []
+        for j in range(depth):
+            made, channels = block(channels, width << i, 2 if i > 0 and j == 0 else 1, rng)
+            blocks.append(made)
+        layers[f"layer{i + 1}"] = Sequential(*blocks)
+    layers |= {"avgpool": GlobalAvgPool2d(), "flatten": Flatten(), "fc": Dense(channels, classes, rng=rng)}
+    return Sequential(layers, input_shape=(in_channels, 224, 224))
+
+
+def _basic_block(inputs: int, width: int, stride: int, rng: np.random.Generator) -> tuple[Graph, int]:
+    """Two 3x3 convolutions; the block and its number of channels."""
+    nodes: Nodes = {
+        "conv1": (convolution(inputs, width, 3, stride, bias=False, rng=rng), "x"),
+        "bn1": (BatchNorm2d(width), "conv1"),
+        "relu1": (ReLU(), "bn1"),
+        "conv2": (convolution(width, width, 3, bias=False, rng=rng), "relu1"),
+        "bn2": (BatchNorm2d(width), "conv2"),
+    }
+    return _residual(nodes, "bn2", inputs, width, stride, rng), width
+
+
+def _bottleneck(inputs: int, width: int, stride: int, rng: np.random.Generator) -> tuple[Graph, int]:
+    """1x1, 3x3 and 1x1 convolutions; the block and its number of channels."""
+    outputs = 4 * width
+    nodes: Nodes = {
+        "conv1": (convolution(inputs, width, 1, bias=False, rng=rng), "x"),
+        "bn1": (BatchNorm2d(width), "conv1"),
+        "relu1": (ReLU(), "bn1"),
+        "conv2": (convolution(width, width, 3, stride, bias=False, rng=rng), "relu1"),
+        "bn2": (BatchNorm2d(width), "conv2"),
+        "relu2": (ReLU(), "bn2"),
+        "conv3": (convolution(width, outputs, 1, bias=False, rng=rng), "relu2"),
+        "bn3": (BatchNorm2d(outputs), "conv3"),
+    }
+    return _residual(nodes, "bn3", inputs, outputs, stride, rng), outputs
+
+
+def _residual(nodes: Nodes, last: str, inputs: int, outputs: int, stride: int, rng: np.random.Generator) -> Graph:
+    """Add what enters the block, projected where its shape differs from that of the last node, and rectify."""
+    shortcut: Nodes = {}
+    if stride != 1 or inputs != outputs:
+        projection = convolution(inputs, outputs, 1, stride, bias=False, rng=rng)
+        shortcut = {"downsample": (Sequential(projection, BatchNorm2d(outputs)), "x")}
+    added = (Add(), (last, "downsample" if shortcut else "x"))
+    return Graph({**nodes, **shortcut, "add": added, "relu": (ReLU(), "add")})

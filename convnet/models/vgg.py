@@ -1,0 +1,113 @@
+"""The VGG networks."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from convnet.layers import (
+    AdaptiveAvgPool2d,
+    BatchNorm2d,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+)
+from convnet.models._convolution import convolution
+
+__all__ = ["vgg11", "vgg13", "vgg16", "vgg19"]
+
+_CHANNELS = (64, 128, 256, 512, 512)
+
+Seed = int | np.random.Generator | None
+
+
+def vgg16(
+    classes: int = 1000, *, in_channels: int = 3, batch_norm: bool = False, hidden: int = 4096, rng: Seed = None
+) -> Sequential:
+    """VGG-16 for 224x224 images, configuration D of the paper: 138,357,544 parameters.
+
+    Simonyan and Zisserman 2014, Very deep convolutional networks for large-scale image recognition, arXiv:1409.1556.
+    Five groups of 3x3 convolutions, each followed by a max pool that halves the map, and three dense layers. Weights
+    have torchvision's names (``features.0.weight``, ``classifier.6.bias``).
+
+    Parameters
+    ----------
+    classes : int
+        Outputs.
+    in_channels : int
+        Channels of the images.
+    batch_norm : bool
+        Whether batch normalisation follows each convolution, as in torchvision's ``vgg16_bn``; 8,448 parameters more.
+        Without it, training from random weights is slow to start.
+    hidden : int
+        Width of the two dense layers before the last, which hold most of the parameters.
+    rng : int or numpy.random.Generator, optional
+        Where the first weights and the masks of dropout come from: `Conv2d` weights of variance ``2 / fan_out``
+        (arXiv:1502.01852), dense ones of ``1 / fan_in``.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes from 32x32 on are taken too.
+
+    Examples
+    --------
+    >>> vgg16(classes=10, hidden=64, rng=0).output_shape((3, 224, 224))
+    (10,)
+    """
+    return _vgg((2, 2, 3, 3, 3), classes, in_channels, batch_norm, hidden, rng)
+
+
+def vgg11(
+    classes: int = 1000, *, in_channels: int = 3, batch_norm: bool = False, hidden: int = 4096, rng: Seed = None
+) -> Sequential:
+    """VGG-11, configuration A: 132,863,336 parameters; all else as `vgg16`."""
+    return _vgg((1, 1, 2, 2, 2), classes, in_channels, batch_norm, hidden, rng)
+
+
+def vgg13(
+    classes: int = 1000, *, in_channels: int = 3, batch_norm: bool = False, hidden: int = 4096, rng: Seed = None
+) -> Sequential:
+    """VGG-13, configuration B: 133,047,848 parameters; all else as `vgg16`."""
+    return _vgg((2, 2, 2, 2, 2), classes, in_channels, batch_norm, hidden, rng)
+
+
+def vgg19(
+    classes: int = 1000, *, in_channels: int = 3, batch_norm: bool = False, hidden: int = 4096, rng: Seed = None
+) -> Sequential:
+    """VGG-19, configuration E: 143,667,240 parameters; all else as `vgg16`."""
+    return _vgg((2, 2, 4, 4, 4), classes, in_channels, batch_norm, hidden, rng)
+
+
+def _vgg(
+    depths: tuple[int, ...], classes: int, in_channels: int, batch_norm: bool, hidden: int, seed: Seed
+) -> Sequential:
+    rng = np.random.default_rng(seed)
+    features = Sequential(*_features(depths, in_channels, batch_norm, rng))
+    classifier = Sequential(
+        Dense(512 * 7 * 7, hidden, rng=rng),
+        ReLU(),
+        Dropout(0.5, rng=int(rng.integers(2**63))),
+        Dense(hidden, hidden, rng=rng),
+        ReLU(),
+        Dropout(0.5, rng=int(rng.integers(2**63))),
+        Dense(hidden, classes, rng=rng),
+    )
+    return Sequential(
+        {"features": features, "avgpool": AdaptiveAvgPool2d(7), "flatten": Flatten(), "classifier": classifier},
+        input_shape=(in_channels, 224, 224),
+    )
+
+
+def _features(depths: tuple[int, ...], inputs: int, batch_norm: bool, rng: np.random.Generator) -> Iterator[Layer]:
+    for depth, outputs in zip(depths, _CHANNELS, strict=True):
+        for _ in range(depth):
+            yield convolution(inputs, outputs, 3, bias=True, rng=rng)
+            if batch_norm:
+                yield BatchNorm2d(outputs)
+            yield ReLU()
+            inputs = outputs
+        yield MaxPool2d(2)
