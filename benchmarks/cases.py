@@ -54,9 +54,8 @@ def step_case(network: Network) -> Case:
         floor = 1e-3 * _norm(np.array(list(moved.values())))
         return {name: tolerance * (moved[name] + floor) + runs * EPS * _norm(w) for name, w in exact.items()}
 
-    flops = (
-        2 * network.batch * (3 * model.multiply_adds(network.input_shape) - _first_layer(model, network.input_shape))
-    )
+    multiply_adds = 3 * model.multiply_adds(network.input_shape) - _first_layer(model, network.input_shape)
+    flops = 2 * network.batch * multiply_adds
     return Case("step", network.name, network.batch, flops, runs, lambda side: side.step(network, x, y), limits)
 
 
