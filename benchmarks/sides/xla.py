@@ -161,10 +161,12 @@ def _max_pool(jax: Any, layer: Any, w: Any, b: Any, x: Any) -> Any:
     return jax.lax.reduce_window(x, -np.inf, jax.lax.max, (1, kh, kw, 1), (1, sh, sw, 1), padding)
 
 
-def _global_average(jax: Any, layer: Any, w: Any, b: Any, x: Any) -> Any:
-    if layer.output_size not in (1, (1, 1)):
-        raise UnavailableError(f"no translation of {layer}")
-    return x.mean((1, 2), keepdims=True)
+def _adaptive_average(jax: Any, layer: Any, w: Any, b: Any, x: Any) -> Any:
+    if layer.output_size in (1, (1, 1)):
+        return x.mean((1, 2), keepdims=True)
+    if layer.output_size not in (x.shape[1], x.shape[1:3]):
+        raise UnavailableError(f"no translation of {layer} of maps {x.shape[1:3]}")
+    return x
 
 
 def _flatten(x: Any) -> Any:
@@ -182,7 +184,7 @@ _LAYERS: dict[str, Callable[..., Any]] = {
     "Conv2d": _conv2d,
     "BatchNorm2d": _batch_norm,
     "MaxPool2d": _max_pool,
-    "AdaptiveAvgPool2d": _global_average,
+    "AdaptiveAvgPool2d": _adaptive_average,
     "ReLU": lambda jax, layer, w, b, x: jax.nn.relu(x),
     "Flatten": lambda jax, layer, w, b, x: _flatten(x),
     "Linear": lambda jax, layer, w, b, x: x @ w.T + b,
