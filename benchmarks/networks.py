@@ -20,9 +20,27 @@ class Network(NamedTuple):
     classes: int
 
 
+def cifar_cnn(classes: int = 10, *, rng: int | np.random.Generator | None = None) -> convnet.Sequential:
+    """Five 3x3 convolutions with batch normalisation and a dense layer, for 32x32 colour images as of CIFAR-10."""
+    rng = np.random.default_rng(rng)
+    layers: list[convnet.Layer] = []
+    channels = 3
+    for width, last in [(32, False), (32, True), (64, False), (64, True), (128, True)]:
+        convolution = convnet.Conv2d(channels, width, 3, padding=1, bias=False, rng=rng)
+        layers += [convolution, convnet.BatchNorm2d(width), convnet.ReLU(), *[convnet.MaxPool2d(2)] * last]
+        channels = width
+    layers += [convnet.Flatten(), convnet.Dense(128 * 4 * 4, classes, rng=rng)]
+    return convnet.Sequential(*layers, input_shape=(3, 32, 32))
+
+
+# Without dropout: no two libraries draw the same masks.
 NETWORKS = [
     Network("simple_cnn", 100, lambda: convnet.models.simple_cnn(rng=0), (1, 28, 28), 10),
     Network("lenet", 100, lambda: convnet.models.lenet(rng=0), (1, 28, 28), 10),
+    Network("cifar_cnn", 64, lambda: cifar_cnn(rng=0), (3, 32, 32), 10),
+    Network("alexnet", 16, lambda: convnet.models.alexnet(dropout=0, rng=0), (3, 224, 224), 1000),
+    Network("vgg16", 4, lambda: convnet.models.vgg16(dropout=0, rng=0), (3, 224, 224), 1000),
+    Network("resnet18", 8, lambda: convnet.models.resnet18(rng=0), (3, 224, 224), 1000),
 ]
 
 
@@ -33,20 +51,11 @@ def batch_of(network: Network, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return x, rng.integers(0, network.classes, network.batch)
 
 
-def torch_twin(model: convnet.Sequential) -> object:
+def torch_twin(model: convnet.Layer) -> object:
     """Build the same model in PyTorch and copy the weights."""
     import torch
-    from torch import nn
+    from twins import twin
 
-    twins = {
-        convnet.Conv2d: lambda m: nn.Conv2d(
-            m.in_channels, m.out_channels, m.kernel_size, m.stride, tuple(side[0] for side in m.padding), bias=True
-        ),
-        convnet.ReLU: lambda m: nn.ReLU(),
-        convnet.MaxPool2d: lambda m: nn.MaxPool2d(m.kernel_size, m.stride),
-        convnet.Flatten: lambda m: nn.Flatten(),
-        convnet.Dense: lambda m: nn.Linear(m.in_features, m.out_features),
-    }
-    twin = nn.Sequential(*(twins[type(layer)](layer) for layer in model))
-    twin.load_state_dict({name: torch.from_numpy(value) for name, value in model.state_dict().items()})
-    return twin
+    module = twin(model)
+    module.load_state_dict({name: torch.from_numpy(value) for name, value in model.state_dict().items()})
+    return module

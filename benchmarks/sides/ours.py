@@ -22,7 +22,7 @@ class Convnet(Side):
         """One step of the trainer."""
         model, x = network.make(), channels_last(x)
         trainer = convnet.Trainer(model, convnet.SoftmaxCrossEntropy(), convnet.optim.SGD(LR, momentum=MOMENTUM))
-        return Work(lambda: trainer.step(x, y), model.state_dict)
+        return Work(lambda: trainer.step(x, y), lambda: {name: p.value for name, p in model.named_parameters()})
 
     def inference(self, network: Network, x: np.ndarray) -> Work:
         """Apply the finished model."""

@@ -51,11 +51,11 @@ class Sequential(Graph):
     (Dense(8, 2), 2)
     """
 
-    _input = ""
+    input = ""
 
     def __init__(self, *layers: Layer | Mapping[str, Layer], input_shape: Shape | None = None) -> None:
         named = _named(layers)
-        sources = (self._input, *named)
+        sources = (self.input, *named)
         nodes = {name: (layer, source) for (name, layer), source in zip(named.items(), sources, strict=False)}
         super().__init__(nodes, input_shape=input_shape)
 
@@ -111,7 +111,7 @@ class Parallel(Graph):
     (16, 7, 7)
     """
 
-    _input = ""
+    input = ""
 
     def __init__(
         self, *branches: Layer | Mapping[str, Layer], merge: Merge | None = None, input_shape: Shape | None = None
@@ -122,7 +122,7 @@ class Parallel(Graph):
         joint = Add() if merge is None else merge
         if not isinstance(joint, Merge):
             raise SettingError(f"Parallel merge: expected a Merge such as Add(), got {joint!r}")
-        sides = {name: (branch, self._input) for name, branch in named.items()}
+        sides = {name: (branch, self.input) for name, branch in named.items()}
         super().__init__({**sides, "merge": (joint, tuple(named))}, input_shape=input_shape)
 
 

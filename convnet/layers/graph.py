@@ -77,8 +77,8 @@ class Graph(Layer):
     (1, 8, 5, 5)
     """
 
-    # The name by which nodes read the graph's input.
-    _input = "x"
+    input = "x"
+    """The name by which nodes read the graph's input."""
 
     def __init__(
         self,
@@ -95,10 +95,10 @@ class Graph(Layer):
         self._nodes: dict[str, Node] = {}
         for name, (layer, inputs) in nodes.items():
             self._nodes[name] = self._checked(name, layer, (inputs,) if isinstance(inputs, str) else tuple(inputs))
-        self.output = output if output is not None else next(reversed(self._nodes), self._input)
+        self.output = output if output is not None else next(reversed(self._nodes), self.input)
         last = {source: name for name, node in self._nodes.items() for source in node.sources}
         loose = [name for name in self._nodes if name not in last and name != self.output]
-        if loose or self.output not in (self._input, *self._nodes):
+        if loose or self.output not in (self.input, *self._nodes):
             who = type(self).__name__
             raise SettingError(
                 f"{who}: expected all nodes to lead to the output {self.output!r}, got {loose} beside it"
@@ -111,13 +111,13 @@ class Graph(Layer):
         who = f"{type(self).__name__}[{name}]"
         if not isinstance(layer, Layer):
             raise TypeError(f"{who}: expected a Layer, got {layer!r}")
-        if name == self._input:
+        if name == self.input:
             raise SettingError(f"{who}: expected another name than that of the input, got {name!r}")
         merges = isinstance(layer, Merge)
         if not inputs or (len(inputs) > 1 and not merges):
             count = "one or more inputs" if merges else "one input"
             raise SettingError(f"{who}: expected {count} of {type(layer).__name__}, got {inputs}")
-        known = (self._input, *self._nodes)
+        known = (self.input, *self._nodes)
         for source in inputs:
             if source not in known:
                 raise SettingError(f"{who}: expected inputs among {', '.join(known)}, got {source!r}")
@@ -125,9 +125,9 @@ class Graph(Layer):
 
     def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
         """Apply the layers in order."""
-        arrays = {self._input: as_array(x)}
+        arrays = {self.input: as_array(x)}
         if ctx is not None:
-            ctx.wanted = {self._input} if ctx.wants_dx else set()
+            ctx.wanted = {self.input} if ctx.wants_dx else set()
         for name, (layer, inputs) in self._nodes.items():
             child = None if ctx is None else self._child(ctx, name)
             try:
@@ -149,7 +149,7 @@ class Graph(Layer):
             for source, gradient in pairs:
                 if gradient is not None and source in ctx.wanted:
                     gradients[source] = add(gradients[source], gradient) if source in gradients else gradient
-        return gradients.get(self._input)
+        return gradients.get(self.input)
 
     def _child(self, ctx: Context, name: str) -> Context:
         """Return the context of a node, told whether the gradient of what it reads is wanted.
@@ -164,7 +164,7 @@ class Graph(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the output."""
-        shapes = {self._input: tuple(input_shape)}
+        shapes = {self.input: tuple(input_shape)}
         shapes |= {name: after for name, _, _, after in self.walk(input_shape)}
         return shapes[self.output]
 
@@ -177,7 +177,7 @@ class Graph(Layer):
 
         The input of a `Merge` is a tuple of shapes.
         """
-        shapes = {self._input: tuple(input_shape)}
+        shapes = {self.input: tuple(input_shape)}
         for name, node in self._nodes.items():
             before = _read(shapes, node.inputs)
             try:

@@ -12,6 +12,7 @@ def alexnet(
     *,
     in_channels: int = 3,
     hidden: int = 4096,
+    dropout: float = 0.5,
     rng: int | np.random.Generator | None = None,
 ) -> Sequential:
     """AlexNet for 224x224 images, in the form for one processor: 61,100,840 parameters.
@@ -28,6 +29,8 @@ def alexnet(
         Channels of the images.
     hidden : int
         Width of the two dense layers before the last.
+    dropout : float
+        Share of the numbers before the first two dense layers that a training pass zeroes.
     rng : int or numpy.random.Generator, optional
         Where the first weights and the masks of dropout come from.
 
@@ -58,10 +61,10 @@ def alexnet(
         MaxPool2d(3, 2),
     )
     classifier = Sequential(
-        Dropout(0.5, rng=int(rng.integers(2**63))),
+        Dropout(dropout, rng=int(rng.integers(2**63))),
         Dense(256 * 6 * 6, hidden, rng=rng),
         ReLU(),
-        Dropout(0.5, rng=int(rng.integers(2**63))),
+        Dropout(dropout, rng=int(rng.integers(2**63))),
         Dense(hidden, hidden, rng=rng),
         ReLU(),
         Dense(hidden, classes, rng=rng),

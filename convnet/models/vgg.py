@@ -25,7 +25,13 @@ Seed = int | np.random.Generator | None
 
 
 def vgg16(
-    classes: int = 1000, *, in_channels: int = 3, batch_norm: bool = False, hidden: int = 4096, rng: Seed = None
+    classes: int = 1000,
+    *,
+    in_channels: int = 3,
+    batch_norm: bool = False,
+    hidden: int = 4096,
+    dropout: float = 0.5,
+    rng: Seed = None,
 ) -> Sequential:
     """VGG-16 for 224x224 images, configuration D of the paper: 138,357,544 parameters.
 
@@ -44,6 +50,8 @@ def vgg16(
         Without it, training from random weights is slow to start.
     hidden : int
         Width of the two dense layers before the last, which hold most of the parameters.
+    dropout : float
+        Share of the numbers between the dense layers that a training pass zeroes.
     rng : int or numpy.random.Generator, optional
         Where the first weights and the masks of dropout come from: `Conv2d` weights of variance ``2 / fan_out``
         (arXiv:1502.01852), dense ones of ``1 / fan_in``.
@@ -58,42 +66,66 @@ def vgg16(
     >>> vgg16(classes=10, hidden=64, rng=0).output_shape((3, 224, 224))
     (10,)
     """
-    return _vgg((2, 2, 3, 3, 3), classes, in_channels, batch_norm, hidden, rng)
+    return _vgg((2, 2, 3, 3, 3), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
 def vgg11(
-    classes: int = 1000, *, in_channels: int = 3, batch_norm: bool = False, hidden: int = 4096, rng: Seed = None
+    classes: int = 1000,
+    *,
+    in_channels: int = 3,
+    batch_norm: bool = False,
+    hidden: int = 4096,
+    dropout: float = 0.5,
+    rng: Seed = None,
 ) -> Sequential:
     """VGG-11, configuration A: 132,863,336 parameters; all else as `vgg16`."""
-    return _vgg((1, 1, 2, 2, 2), classes, in_channels, batch_norm, hidden, rng)
+    return _vgg((1, 1, 2, 2, 2), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
 def vgg13(
-    classes: int = 1000, *, in_channels: int = 3, batch_norm: bool = False, hidden: int = 4096, rng: Seed = None
+    classes: int = 1000,
+    *,
+    in_channels: int = 3,
+    batch_norm: bool = False,
+    hidden: int = 4096,
+    dropout: float = 0.5,
+    rng: Seed = None,
 ) -> Sequential:
     """VGG-13, configuration B: 133,047,848 parameters; all else as `vgg16`."""
-    return _vgg((2, 2, 2, 2, 2), classes, in_channels, batch_norm, hidden, rng)
+    return _vgg((2, 2, 2, 2, 2), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
 def vgg19(
-    classes: int = 1000, *, in_channels: int = 3, batch_norm: bool = False, hidden: int = 4096, rng: Seed = None
+    classes: int = 1000,
+    *,
+    in_channels: int = 3,
+    batch_norm: bool = False,
+    hidden: int = 4096,
+    dropout: float = 0.5,
+    rng: Seed = None,
 ) -> Sequential:
     """VGG-19, configuration E: 143,667,240 parameters; all else as `vgg16`."""
-    return _vgg((2, 2, 4, 4, 4), classes, in_channels, batch_norm, hidden, rng)
+    return _vgg((2, 2, 4, 4, 4), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
 def _vgg(
-    depths: tuple[int, ...], classes: int, in_channels: int, batch_norm: bool, hidden: int, seed: Seed
+    depths: tuple[int, ...],
+    classes: int,
+    in_channels: int,
+    batch_norm: bool,
+    hidden: int,
+    dropout: float,
+    seed: Seed,
 ) -> Sequential:
     rng = np.random.default_rng(seed)
     features = Sequential(*_features(depths, in_channels, batch_norm, rng))
     classifier = Sequential(
         Dense(512 * 7 * 7, hidden, rng=rng),
         ReLU(),
-        Dropout(0.5, rng=int(rng.integers(2**63))),
+        Dropout(dropout, rng=int(rng.integers(2**63))),
         Dense(hidden, hidden, rng=rng),
         ReLU(),
-        Dropout(0.5, rng=int(rng.integers(2**63))),
+        Dropout(dropout, rng=int(rng.integers(2**63))),
         Dense(hidden, classes, rng=rng),
     )
     return Sequential(
