@@ -5,8 +5,9 @@ error relative to the sum is about 0.2 eps sqrt(K) (see `tests/bounds.py`); 4 ep
 which Winograd's transforms take 5. Errors of layers in a row add up: that is the limit of outputs.
 
 Gradients are not continuous: a ReLU or a maximum near its kink may decide otherwise after a rounding. Where a fraction
-f of the terms of a gradient changes, it moves by about sqrt(f) of its norm, and f is about the relative error of the
-maps: so the limit of an update is the square root of that of outputs.
+f of the terms of a gradient changes, it moves by about sqrt(f) of its norm. In each layer f is about the relative error
+of its maps, at most that of the outputs, and the layers' fractions add up: so the limit of an update is the square root
+of the number of layers times the limit of the outputs.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def step_case(network: Network) -> Case:
     """A training step; after two of them, the second with momentum, the weights are compared."""
     x, y = batch_of(network)
     model, runs = network.make(), 2
-    before, tolerance = model.state_dict(), _rounding(model) ** 0.5
+    before, tolerance = model.state_dict(), (len(_sums(model)) * _rounding(model)) ** 0.5
 
     def limits(exact: Arrays) -> dict[str, float]:
         moved = {name: _norm(w - before[name]) for name, w in exact.items()}
@@ -101,8 +102,13 @@ def _norm(x: np.ndarray) -> float:
 
 
 def _rounding(model: convnet.Layer) -> float:
-    """The limit of the outputs' relative error: 4 eps sqrt(K) for each layer with weights."""
-    return 4 * EPS * sum(p.value[0].size ** 0.5 for p in model.parameters() if p.value.ndim > 1)
+    """The limit of the outputs' relative error."""
+    return 4 * EPS * sum(products**0.5 for products in _sums(model))
+
+
+def _sums(model: convnet.Layer) -> list[int]:
+    """How many products an element is the sum of, for each layer with weights."""
+    return [parameter.value[0].size for parameter in model.parameters() if parameter.value.ndim > 1]
 
 
 def _first_layer(layer: convnet.Layer, input_shape: tuple[int, ...]) -> int:

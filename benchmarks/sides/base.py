@@ -9,7 +9,9 @@ import numpy as np
 from networks import Network
 from shapes import Shape
 
-LR, MOMENTUM = 0.01, 0.9
+LR, MOMENTUM = 1e-4, 0.9
+"""So low a rate that the second step finds the gradient of the first, where a larger one magnifies its rounding, and
+that the thousands of steps that are timed lead nowhere."""
 
 
 class UnavailableError(Exception):
