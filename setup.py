@@ -33,7 +33,7 @@ extensions = [
         extra_link_args=LINK,
         py_limited_api=LIMITED_API,
     )
-    for name in ("runtime", "conv", "conv_weights", "dense", "elementwise", "pool")
+    for name in ("runtime", "conv", "conv_weights", "dense", "depthwise", "elementwise", "pool")
 ]
 
 setup(

@@ -27,6 +27,7 @@
      NAME(max_pool),      NAME(max_pool_gradient),                                                                     \
      NAME(relu_max_pool), NAME(unpool),                                                                                \
      NAME(average_pool),  NAME(average_pool_gradient),                                                                 \
+     NAME(depthwise),     NAME(depthwise_weights),                                                                     \
      NAME(softmax),       NAME(sgd),                                                                                   \
      NAME(adam)}
 
@@ -36,6 +37,7 @@
 #include "tile.h"
 #include "layout.h"
 #include "pool.h"
+#include "depthwise.h"
 #include "activation.h"
 #include "update.h"
 static const cn_kernels kernels_f32 = CN_KERNELS;
@@ -48,6 +50,7 @@ static const cn_kernels kernels_f32 = CN_KERNELS;
 #include "tile.h"
 #include "layout.h"
 #include "pool.h"
+#include "depthwise.h"
 #include "activation.h"
 #include "update.h"
 static const cn_kernels kernels_f64 = CN_KERNELS;

@@ -34,6 +34,15 @@ typedef struct {
     double scale;              /* average pooling: one over the number of elements that count */
 } cn_pool_run;
 
+/* A run of pixels of one row that see the same taps of a depthwise convolution. */
+typedef struct {
+    ptrdiff_t pixels, channels;
+    ptrdiff_t x_step, y_step; /* elements from one pixel to the next */
+    ptrdiff_t taps;
+    const ptrdiff_t *x_tap; /* where the first pixel's taps lie in x */
+    const ptrdiff_t *w_tap; /* and in the weights */
+} cn_depthwise_run;
+
 typedef struct {
     cn_isa isa;
     ptrdiff_t lanes; /* elements in a vector */
@@ -64,6 +73,10 @@ typedef struct {
                    ptrdiff_t dx_step, ptrdiff_t window, ptrdiff_t tap);
     void (*average_pool)(void *y, const void *x, const cn_pool_run *run);
     void (*average_pool_gradient)(void *dx, const void *dy, const cn_pool_run *run);
+
+    /* y = bias (or 0 where it is NULL) + the sum over taps of x * w, rectified with `relu` */
+    void (*depthwise)(void *y, const void *x, const void *w, const void *bias, int relu, const cn_depthwise_run *run);
+    void (*depthwise_weights)(void *dw, const void *dy, const void *x, const cn_depthwise_run *run); /* += dy * x */
 
     /* Row by row p = softmax(logits); with labels or targets given, gradient = (p - target) * scale and the return
        value is the sum of the rows' cross-entropies, else gradient receives p. */

@@ -20,6 +20,7 @@ from convnet.functional._arrays import (
     to_nhwc,
 )
 from convnet.kernels import conv as kernels
+from convnet.kernels import depthwise, elementwise
 from convnet.kernels.conv_weights import conv2d_weight_gradient
 from convnet.settings import integer
 from convnet.shapes import IntPair, Padding, conv2d_output_size, conv2d_padding, pair
@@ -67,6 +68,11 @@ def _weights(x: FloatArray, w: object, groups: int, who: str) -> FloatArray:
     if weights.shape[0] % groups:
         raise ShapeError(f"{who}: expected out to be a multiple of groups={groups}, got w of shape {weights.shape}")
     return contiguous(weights)
+
+
+def _depthwise(x: FloatArray, w: FloatArray, groups: int, pool: IntPair | None) -> bool:
+    """Whether each channel has one filter of its own, which has kernels of its own; those cannot pool."""
+    return 1 < groups == x.shape[1] == w.shape[0] and pool is None
 
 
 def _bias(x: FloatArray, w: FloatArray, b: object, who: str) -> FloatArray | None:
@@ -136,7 +142,10 @@ def conv2d(
     b = _bias(x, w, b, "conv2d")
     size, window = geometry(x.shape[2:], w.shape[2:], stride, padding, dilation)
     y = empty((x.shape[0], *size, w.shape[0]), x.dtype)
-    kernels.conv2d_forward(to_nhwc(x), w, b, y, None, *window, groups, False, 1, 1)
+    if _depthwise(x, w, groups, None):
+        depthwise.depthwise_forward(to_nhwc(x), w, b, y, *window, False)
+    else:
+        kernels.conv2d_forward(to_nhwc(x), w, b, y, None, *window, groups, False, 1, 1)
     return to_nchw(y)
 
 
@@ -220,6 +229,8 @@ def _gradients(
     expect_shape(dy, (x.shape[0], w.shape[0], size[0] // pool[0], size[1] // pool[1]), who, "dy")
     dw_out = gradient_target(dw, w.shape, x.dtype, who, "dw")
     db_out = gradient_target(db, w.shape[:1], x.dtype, who, "db")
+    if _depthwise(x, w, groups, given.pool):
+        return _depthwise_gradients(_through_relu(to_nhwc(dy), relu_output), x, w, window, dx, dw_out, db_out)
     kh, kw = w.shape[2:]
     upstream = to_nhwc(dy), relu_output, codes
     dx_out = None
@@ -231,6 +242,35 @@ def _gradients(
     if dw_out is not None or db_out is not None:
         conv2d_weight_gradient(*upstream, to_nhwc(x), dw_out, db_out, kh, kw, *window, groups, *pool)
     return dx_out, dw_out, db_out
+
+
+def _through_relu(dy: FloatArray, relu_output: FloatArray | None) -> FloatArray:
+    """The gradient in front of a fused ReLU: written once, read by two gradients."""
+    if relu_output is None:
+        return dy
+    gradient = empty(dy.shape, dy.dtype)
+    elementwise.relu_gradient(dy.reshape(-1), relu_output.reshape(-1), gradient.reshape(-1))
+    return gradient
+
+
+def _depthwise_gradients(
+    dy: FloatArray,
+    x: FloatArray,
+    w: FloatArray,
+    window: tuple[int, ...],
+    dx: bool,
+    dw: FloatArray | None,
+    db: FloatArray | None,
+) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None]:
+    """What `_gradients` returns, from a channels-last dy."""
+    maps, dx_out = to_nhwc(x), None
+    if dx:
+        dx_out = empty(maps.shape, x.dtype)
+        depthwise.depthwise_data_gradient(dy, w, dx_out, *window)
+        dx_out = to_nchw(dx_out)
+    if dw is not None or db is not None:
+        depthwise.depthwise_weight_gradient(dy, maps, dw, db, *w.shape[2:], *window)
+    return dx_out, dw, db
 
 
 def _windows(pool: IntPair | None, size: tuple[int, int], who: str) -> tuple[int, int]:
@@ -327,7 +367,10 @@ def conv2d_relu(
     windows = _windows(pool, size, who)
     y = empty((x.shape[0], size[0] // windows[0], size[1] // windows[1], w.shape[0]), x.dtype)
     codes = empty(y.shape, np.dtype(np.uint8)) if return_codes and pool is not None else None
-    kernels.conv2d_forward(to_nhwc(x), w, b, y, codes, *window, groups, True, *windows)
+    if _depthwise(x, w, groups, pool):
+        depthwise.depthwise_forward(to_nhwc(x), w, b, y, *window, True)
+    else:
+        kernels.conv2d_forward(to_nhwc(x), w, b, y, codes, *window, groups, True, *windows)
     return to_nchw(y) if codes is None else (to_nchw(y), to_nchw(codes))
 
 

@@ -42,6 +42,11 @@ cdef extern from "kernels.h" nogil:
         int code_bytes
         double scale
 
+    ctypedef struct cn_depthwise_run:
+        ptrdiff_t pixels, channels, x_step, y_step, taps
+        const ptrdiff_t *x_tap
+        const ptrdiff_t *w_tap
+
     ctypedef struct cn_kernels:
         ptrdiff_t lanes
         void (*product)(const cn_product *p) noexcept nogil
@@ -71,6 +76,12 @@ cdef extern from "kernels.h" nogil:
         ) noexcept nogil
         void (*average_pool)(void *y, const void *x, const cn_pool_run *run) noexcept nogil
         void (*average_pool_gradient)(void *dx, const void *dy, const cn_pool_run *run) noexcept nogil
+        void (*depthwise)(
+            void *y, const void *x, const void *w, const void *bias, bint relu, const cn_depthwise_run *run
+        ) noexcept nogil
+        void (*depthwise_weights)(
+            void *dw, const void *dy, const void *x, const cn_depthwise_run *run
+        ) noexcept nogil
         double (*softmax)(
             void *gradient, const void *logits, const int64_t *labels, const void *targets, ptrdiff_t rows,
             ptrdiff_t classes, double scale
