@@ -38,9 +38,9 @@ typedef struct {
 typedef struct {
     ptrdiff_t pixels, channels;
     ptrdiff_t x_step, y_step; /* elements from one pixel to the next */
-    ptrdiff_t taps;
-    const ptrdiff_t *x_tap; /* where the first pixel's taps lie in x */
-    const ptrdiff_t *w_tap; /* and in the weights */
+    ptrdiff_t taps, row, gap; /* taps come in rows of `row`, `gap` elements of x apart; 0 where a row has one */
+    const ptrdiff_t *x_tap;   /* where the first pixel's taps lie in x */
+    const ptrdiff_t *w_tap;   /* and in the weights */
 } cn_depthwise_run;
 
 typedef struct {

@@ -11,6 +11,7 @@ from convnet.functional import cpu_features
 
 VALUES = [
     "test_conv2d.py",
+    "test_depthwise.py",
     "test_pool2d.py",
     "test_dense.py",
     "test_activation.py",

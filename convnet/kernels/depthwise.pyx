@@ -75,7 +75,7 @@ cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
 
 cdef bint make_axis(Axis *a, Py_ssize_t source, Py_ssize_t out, Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t before,
                     Py_ssize_t dilation, bint gradient) except False:
-    cdef Py_ssize_t i, t, n, at
+    cdef Py_ssize_t i, k, t, n, at
     a.source, a.out, a.taps = source, out, taps
     a.source_step, a.out_step = 1 if gradient else stride, stride if gradient else 1
     a.count = <Py_ssize_t *> alloc(out * (2 * taps + 1) * sizeof(Py_ssize_t))
@@ -84,7 +84,8 @@ cdef bint make_axis(Axis *a, Py_ssize_t source, Py_ssize_t out, Py_ssize_t taps,
     a.tap, a.at = a.count + out, a.count + out * (taps + 1)
     for i in range(out):
         n = 0
-        for t in range(taps):
+        for k in range(taps):
+            t = taps - 1 - k if gradient else k  # along the source
             at = i + before - t * dilation if gradient else i * stride + t * dilation - before
             if gradient:
                 at = at // stride if at >= 0 and at % stride == 0 else -1
@@ -164,6 +165,8 @@ cdef void set_run(Depthwise *d, Py_ssize_t row, Py_ssize_t r, Py_ssize_t *table,
             w_tap[t] = (d.y.tap[i] * d.x.taps + d.x.tap[j]) * d.c
             t += 1
     run.pixels, run.taps, run.x_tap, run.w_tap = d.run_pixels[r], t, <ptrdiff_t *> table, <ptrdiff_t *> w_tap
+    run.row = d.x.count[col]
+    run.gap = table[1] - table[0] if t > 1 and run.row > 1 else 0
     run.x_step, run.y_step = d.x.source_step * d.c, d.x.out_step * d.c
 
 
@@ -297,7 +300,7 @@ def depthwise_weight_gradient(
     Py_ssize_t kh, Py_ssize_t kw, Py_ssize_t stride_y, Py_ssize_t stride_x, Py_ssize_t top, Py_ssize_t left,
     Py_ssize_t dilation_y, Py_ssize_t dilation_x,
 ):
-    """Add the gradients of `depthwise_forward` with respect to w and b to ``dw_oihw`` and ``db``; either may be None."""
+    """Add the gradients with respect to w and b of `depthwise_forward` to ``dw_oihw`` and ``db`` (or None)."""
     cdef Depthwise d
     clear(&d)
     d.n, d.c, d.item = x_nhwc.shape[0], x_nhwc.shape[3], sizeof(real)

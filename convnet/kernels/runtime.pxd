@@ -43,7 +43,7 @@ cdef extern from "kernels.h" nogil:
         double scale
 
     ctypedef struct cn_depthwise_run:
-        ptrdiff_t pixels, channels, x_step, y_step, taps
+        ptrdiff_t pixels, channels, x_step, y_step, taps, row, gap
         const ptrdiff_t *x_tap
         const ptrdiff_t *w_tap
 
