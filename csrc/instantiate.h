@@ -43,6 +43,8 @@
         .winograd_output = NAME(winograd_output),                                                                      \
         .winograd_weights = NAME(winograd_weights),                                                                    \
         .winograd_taps = NAME(winograd_taps),                                                                          \
+        .depthwise = NAME(depthwise),                                                                                  \
+        .depthwise_weights = NAME(depthwise_weights),                                                                  \
         .softmax = NAME(softmax),                                                                                      \
         .moments = NAME(moments),                                                                                      \
         .normalize = NAME(normalize),                                                                                  \
@@ -61,6 +63,7 @@
 #include "layout.h"
 #include "pool.h"
 #include "winograd.h"
+#include "depthwise.h"
 #include "activation.h"
 #include "norm.h"
 #include "update.h"
@@ -76,6 +79,7 @@ static const cn_kernels kernels_f32 = CN_KERNELS;
 #include "layout.h"
 #include "pool.h"
 #include "winograd.h"
+#include "depthwise.h"
 #include "activation.h"
 #include "norm.h"
 #include "update.h"

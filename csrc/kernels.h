@@ -66,6 +66,15 @@ typedef struct {
     ptrdiff_t plane; /* elements from a tile's value at one of the 36 points to that at the next */
 } cn_winograd_tile;
 
+/* A run of pixels of one row that see the same taps of a depthwise convolution. */
+typedef struct {
+    ptrdiff_t pixels, channels;
+    ptrdiff_t x_step, y_step; /* elements from one pixel to the next */
+    ptrdiff_t taps, row, gap; /* taps come in rows of `row`, `gap` elements of x apart; 0 where a row has one */
+    const ptrdiff_t *x_tap;   /* where the first pixel's taps lie in x */
+    const ptrdiff_t *w_tap;   /* and in the weights */
+} cn_depthwise_run;
+
 typedef struct {
     cn_isa isa;
     ptrdiff_t lanes; /* elements in a vector */
@@ -111,6 +120,10 @@ typedef struct {
                              ptrdiff_t col_stride, int flip, ptrdiff_t plane);
     /* w[(9 * k + t) * lanes + j], k < count, from sums of products at planes[p * plane + k * step + j] */
     void (*winograd_taps)(void *w, const void *planes, ptrdiff_t count, ptrdiff_t step, ptrdiff_t plane);
+
+    /* y = bias (or 0 where it is NULL) + the sum over taps of x * w, rectified with `relu` */
+    void (*depthwise)(void *y, const void *x, const void *w, const void *bias, int relu, const cn_depthwise_run *run);
+    void (*depthwise_weights)(void *dw, const void *dy, const void *x, const cn_depthwise_run *run); /* += dy * x */
 
     /* Row by row p = softmax(logits); with labels or targets given, gradient = (p - target) * scale and the return
        value is the sum of the rows' cross-entropies, else gradient receives p. */

@@ -142,3 +142,10 @@ def test_errors(call, error, text, set_algorithm):
     with pytest.raises(error) as caught:
         call()
     assert text in str(caught.value)
+
+
+def test_depthwise_convolutions_have_kernels_of_their_own():
+    chosen = conv2d_algorithm((2, 8, 9, 9), (8, 1, 3, 3), groups=8)
+    assert chosen == ("depthwise",) * 3
+    assert conv2d_algorithm((2, 8, 9, 9), (16, 1, 3, 3), groups=8).forward == "direct"
+    assert conv2d_algorithm((2, 8, 9, 9), (8, 1, 3, 3), groups=8, pool=2).forward == "direct"

@@ -70,6 +70,11 @@ class Problem(NamedTuple):
     """Windows of a fused max pool."""
 
     @property
+    def depthwise(self) -> bool:
+        """Whether each channel has one filter of its own, which has kernels of its own; those cannot pool."""
+        return 1 < self.groups == self.w_shape[0] and self.w_shape[1] == 1 and self.pool == (1, 1)
+
+    @property
     def padding(self) -> tuple[int, int]:
         """In front, vertical and horizontal."""
         return self.window[2:4]
@@ -180,7 +185,8 @@ def conv2d_algorithm(
     Returns
     -------
     PerPass
-        A named tuple (forward, data_gradient, weight_gradient) of "direct" or "winograd".
+        A named tuple (forward, data_gradient, weight_gradient) of "direct", "winograd" or, for the direct sum of a
+        depthwise convolution, "depthwise".
 
     Raises
     ------
@@ -218,4 +224,5 @@ def conv2d_algorithm(
     pooled = outputs._replace(pool=(1, 1) if pool is None else pair(pool, f"{who} pool"))
     problems = pooled, outputs._replace(size=(h, w)), outputs
     taken = (takes_winograd(*step, None, who) for step in zip(problems, COSTS, strict=True))
-    return PerPass(*("winograd" if winograd else "direct" for winograd in taken))
+    direct = "depthwise" if pooled.depthwise else "direct"
+    return PerPass(*("winograd" if winograd else direct for winograd in taken))

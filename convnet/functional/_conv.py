@@ -20,7 +20,7 @@ from convnet.functional._arrays import (
     to_nchw,
     to_nhwc,
 )
-from convnet.functional._passes import Upstream, data_gradient, forward, weight_gradient
+from convnet.functional._passes import Upstream, data_gradient, forward, through_relu, weight_gradient
 from convnet.settings import integer
 from convnet.shapes import IntPair, Padding, conv2d_output_size, conv2d_padding, pair
 
@@ -229,8 +229,10 @@ def _gradients(
     expect_shape(dy, (x.shape[0], w.shape[0], size[0] // pool[0], size[1] // pool[1]), who, "dy")
     dw_out = gradient_target(dw, w.shape, x.dtype, who, "dw")
     db_out = gradient_target(db, w.shape[:1], x.dtype, who, "db")
-    upstream = Upstream(to_nhwc(dy), relu_output, codes)
     problem = Problem(x.shape[0], size, w.shape, window, groups, x.dtype, pool)
+    upstream = Upstream(to_nhwc(dy), relu_output, codes)
+    if problem.depthwise:
+        upstream = through_relu(upstream)
     dx_out = None
     if dx:
         n, c, height, width = x.shape
