@@ -12,8 +12,6 @@ Everything a training script needs stands here or in `functional`, `optim`, `mod
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from convnet import data, functional, initializers, metrics, models, optim
-from convnet.context import Context
 from convnet.errors import (
     ConvnetError,
     DataError,
@@ -24,42 +22,49 @@ from convnet.errors import (
     UnsupportedError,
     WeightsError,
 )
-from convnet.functional import (
-    conv2d_algorithm,
-    empty_cache,
-    get_algorithm,
-    get_num_threads,
-    memory_stats,
-    set_algorithm,
-    set_num_threads,
-)
-from convnet.inference import Predictor, fuse
-from convnet.layers import (
-    AdaptiveAvgPool2d,
-    AdaptiveMaxPool2d,
-    Add,
-    AvgPool2d,
-    BatchNorm2d,
-    Concat,
-    Conv2d,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2d,
-    Graph,
-    Identity,
-    Layer,
-    MaxPool2d,
-    Multiply,
-    Parallel,
-    ReLU,
-    Sequential,
-)
-from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
-from convnet.parameter import Parameter
-from convnet.serialization import load, save
-from convnet.shapes import conv2d_output_size, pool2d_output_size
-from convnet.summary import summary
+
+_unusable: ConvnetError | None = None
+try:
+    from convnet import data, functional, initializers, metrics, models, optim
+    from convnet.context import Context
+    from convnet.functional import (
+        conv2d_algorithm,
+        empty_cache,
+        get_algorithm,
+        get_num_threads,
+        memory_stats,
+        set_algorithm,
+        set_num_threads,
+    )
+    from convnet.inference import Predictor, fuse
+    from convnet.layers import (
+        AdaptiveAvgPool2d,
+        AdaptiveMaxPool2d,
+        Add,
+        AvgPool2d,
+        BatchNorm2d,
+        Concat,
+        Conv2d,
+        Dense,
+        Dropout,
+        Flatten,
+        GlobalAvgPool2d,
+        Graph,
+        Identity,
+        Layer,
+        MaxPool2d,
+        Multiply,
+        Parallel,
+        ReLU,
+        Sequential,
+    )
+    from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
+    from convnet.parameter import Parameter
+    from convnet.serialization import load, save
+    from convnet.shapes import conv2d_output_size, pool2d_output_size
+    from convnet.summary import summary
+except ConvnetError as error:  # a bad CONVNET_CPU, say: told on first use, where the command line can catch it
+    _unusable = error
 
 if TYPE_CHECKING:
     from convnet.training import History, Trainer
@@ -135,6 +140,8 @@ _LATER = {
 if not TYPE_CHECKING:  # a type checker would believe that any name is there
 
     def __getattr__(name):
+        if _unusable is not None:
+            raise _unusable
         if name not in _LATER:
             raise AttributeError(f"module 'convnet' has no attribute {name!r}")
         globals()[name] = value = getattr(import_module(_LATER[name]), name)

@@ -1,4 +1,4 @@
-"""The command line when something goes wrong outside: Ctrl-C, kill, a full disk, nobody who reads."""
+"""The command line when something goes wrong outside: Ctrl-C, kill, a full disk, nobody who reads, the environment."""
 
 import os
 import random
@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -87,3 +89,34 @@ def test_nobody_reads_the_output():
     os.close(writer)
     assert finished.returncode == 141
     assert finished.stderr == b""
+
+
+def script():
+    """What the installed command runs."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    module, _, function = project["scripts"]["convnet"].partition(":")
+    return [sys.executable, "-c", f"import sys; from {module} import {function}; sys.exit({function}())"]
+
+
+@pytest.mark.parametrize("command", [COMMAND, script()], ids=["python -m convnet", "convnet"])
+@pytest.mark.parametrize("arguments", ["info", "train", "--version"])
+@pytest.mark.parametrize(("name", "value"), [("CONVNET_CPU", "sse9"), ("CONVNET_NUM_THREADS", "two")])
+def test_a_bad_variable_is_one_line(command, arguments, name, value, tmp_path):
+    environment = {**os.environ, name: value}
+    finished = subprocess.run(
+        [*command, arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr.startswith(f"convnet: {name}: expected ")
+    assert finished.stderr.endswith(f", got {value!r}\n")
+    assert finished.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("code", ["convnet.Conv2d", "from convnet import Conv2d", "import convnet.layers"])
+def test_a_bad_variable_is_told_to_programs_too(code):
+    environment = {**os.environ, "CONVNET_CPU": "sse9"}
+    command = [sys.executable, "-c", f"import convnet; convnet.ConvnetError; {code}"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert finished.returncode == 1
+    last = finished.stderr.splitlines()[-1]
+    assert last.startswith("convnet.errors.UnsupportedError: CONVNET_CPU: expected one of ")
