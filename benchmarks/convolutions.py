@@ -1,7 +1,8 @@
 """Time Winograd's convolution against the direct one: the three passes of 3 x 3 layers, in GFLOP/s of the direct sum.
 
-The algorithms take turns, so that a change of the machine's speed hits both; the best of all rounds counts. In the last
-column stands what `conv2d_algorithm` chooses: W for Winograd's algorithm, d for the direct one.
+The algorithms take turns, so that a change of the machine's speed hits both; each call comes twice, as its memory may
+have gone to others meanwhile, and the best of all second ones counts. The last column tells what `conv2d_algorithm`
+chooses: W for Winograd's algorithm, d for the direct one.
 
     CONVNET_CPU=avx2 python benchmarks/convolutions.py --threads 1 4x64x224-64 64x32x16-64
 """
@@ -42,6 +43,7 @@ def best_times(made: dict[tuple[str, str], Callable[[], object]], rounds: int) -
     best = dict.fromkeys(made, float("inf"))
     for _ in range(rounds):
         for kind, call in made.items():
+            call()
             start = time.perf_counter()
             call()
             best[kind] = min(best[kind], time.perf_counter() - start)
