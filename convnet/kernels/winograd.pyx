@@ -423,7 +423,9 @@ def winograd_data_gradient(
 cdef Py_ssize_t MOST_CHUNKS = 16
 # All those buffers together; above it fewer chunks are made.
 cdef Py_ssize_t CHUNK_BYTES = 32 * 1024 * 1024
-# Channels and outputs of a task.
+# Channels and outputs of a task: with the values of a group its sums take 1.8 MB. 128 are a fourth faster for 256
+# channels of 28 x 28 pixels (fewer transforms again), a fifth slower for 512 of 14 x 14, and leave a quarter of the
+# tasks.
 cdef Py_ssize_t GRADIENT_BLOCK = 64
 # Elements of a task that adds buffers; channels of one that transforms sums back.
 cdef Py_ssize_t SUM_BLOCK = 4096
