@@ -41,6 +41,12 @@ MODELS = {
     "convolution": lambda d: (Sequential(Conv2d(3, 5, 3, stride=2, padding=1, dtype=d)), (3, 9, 8)),
     "folded": lambda d: (Sequential(Conv2d(2, 4, (2, 3), padding="same", dtype=d)), (2, 9, 16)),
     "grouped": lambda d: (Sequential(Conv2d(6, 9, 3, groups=3, dilation=2, bias=False, dtype=d), ReLU()), (6, 9, 9)),
+    "depthwise": lambda d: (
+        Sequential(
+            Conv2d(5, 5, 3, 2, padding=1, groups=5, dtype=d), ReLU(), Conv2d(5, 5, 2, groups=5, bias=False, dtype=d)
+        ),
+        (5, 9, 8),
+    ),
     "pooling": lambda d: (
         Sequential(MaxPool2d(3, 2, padding=1), Conv2d(4, 6, 1, dtype=d), AvgPool2d(2, ceil_mode=True), ReLU()),
         (4, 13, 13),
@@ -156,6 +162,19 @@ def test_nan_stays_in_its_window(poison):
     x[1, 0, 4, 7] = poison
     with np.errstate(invalid="ignore"):
         assert_equal(Predictor(model, shape)(x), model(x))
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+def test_the_chosen_algorithm_runs(algorithm, rng):
+    """With the same algorithm, the model's convolutions and the plan's give the same bits."""
+    before = convnet.get_algorithm()
+    model = Sequential(Conv2d(5, 9, 3, padding=1, rng=0), ReLU(), MaxPool2d(2), Conv2d(9, 4, 3, bias=False, rng=1))
+    x = rng.standard_normal((6, 5, 17, 12)).astype(np.float32)
+    convnet.set_algorithm(algorithm)
+    try:
+        assert_same_bits(Predictor(model, (5, 17, 12))(x), model(x))
+    finally:
+        convnet.set_algorithm(before)
 
 
 def test_later_training_does_not_show():

@@ -62,9 +62,10 @@ class Plan:
         out, window = conv_geometry(size, w.shape[2:], stride, padding, dilation)
         windows = (1, 1) if pool is None else pair(pool, "pool")
         problem = Problem(1, out, w.shape, window, groups, self.dtype, windows)
-        winograd = takes_winograd(problem, PLANNED, None, "Plan")
+        direct = "depthwise" if problem.depthwise else "direct"
+        algorithm = "winograd" if takes_winograd(problem, PLANNED, None, "Plan") else direct
         bias = None if b is None else b.copy()
-        self._plan.conv2d(x, y, np.ascontiguousarray(w), bias, size, out, window, groups, relu, windows, winograd)
+        self._plan.conv2d(x, y, np.ascontiguousarray(w), bias, size, out, window, groups, relu, windows, algorithm)
 
     def dense(self, x: int, y: int, w: FloatArray, b: FloatArray | None, *, relu: bool = False) -> None:
         """Multiply rows with weights; with ``relu`` rectify."""

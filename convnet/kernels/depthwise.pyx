@@ -48,7 +48,7 @@ cdef struct Depthwise:
     Py_ssize_t table                   # elements of one worker's
     bint relu
     const char *source
-    const char *weights                # (taps, channels)
+    char *weights                      # (taps, channels)
     const char *bias                   # or NULL
     char *result
     const char *dy                     # weight gradient only, from here on
@@ -139,6 +139,7 @@ cdef void finish(Depthwise *d) noexcept nogil:
     release(d.x.count)
     release(d.run_start)
     release(d.tables)
+    release(d.weights)
     release(d.parts)
 
 
@@ -149,10 +150,13 @@ cdef bint prepare(Depthwise *d) except False:
     d.slice = most(1, SLICE_BYTES // (d.y.taps * most(1, d.x.source) * d.item * SLICE)) * SLICE
     d.slices, d.blocks = ceil_div(d.c, d.slice), ceil_div(d.y.out, BLOCK_ROWS)
     d.table = ceil_div(2 * d.y.taps * d.x.taps, 16) * 16  # no cache line belongs to two workers
-    d.tables = <Py_ssize_t *> alloc(d.table * num_threads() * sizeof(Py_ssize_t))
-    if d.tables == NULL:
-        raise MemoryError("conv2d: no memory for the tables of a depthwise convolution")
     return True
+
+
+cdef bint take_tables(Depthwise *d) noexcept nogil:
+    """Allocate a table for each worker of this thread's next call; False when out of memory."""
+    d.tables = <Py_ssize_t *> alloc(d.table * num_threads() * sizeof(Py_ssize_t))
+    return d.tables != NULL
 
 
 cdef void set_run(Depthwise *d, Py_ssize_t row, Py_ssize_t r, Py_ssize_t *table, cn_depthwise_run *run) noexcept nogil:
@@ -192,20 +196,64 @@ cdef void rows_of_slice(void *job, ptrdiff_t index, int worker) noexcept nogil:
             d.kernels.depthwise(d.result + to * d.item, source, d.weights + channel * d.item, bias, d.relu, &run)
 
 
-cdef bint fill(Depthwise *d, const char *w) except False:
-    """All of the result, with weights (channels, taps)."""
+cdef bint pack_weights(Depthwise *d, const char *w) except False:
+    """From (channels, taps) to (taps, channels)."""
     cdef Py_ssize_t taps = d.y.taps * d.x.taps
-    cdef char *weights
-    prepare(d)
-    weights = <char *> alloc(taps * d.c * d.item)
-    if weights == NULL:
+    d.weights = <char *> alloc(taps * d.c * d.item)
+    if d.weights == NULL:
         raise MemoryError("conv2d: no memory for the packed weights of a depthwise convolution")
-    d.weights = weights
     with nogil:
-        d.kernels.transpose(weights, w, d.c, taps, d.c, taps)
-        parallel_for(rows_of_slice, d, d.n * d.blocks * d.slices, 8.0 * d.item * elements(d))
-    release(weights)
+        d.kernels.transpose(d.weights, w, d.c, taps, d.c, taps)
     return True
+
+
+cdef bint fill(Depthwise *d) noexcept nogil:
+    """All of the result; False when out of memory."""
+    cdef bint enough = take_tables(d)
+    if enough:
+        parallel_for(rows_of_slice, d, d.n * d.blocks * d.slices, 8.0 * d.item * elements(d))
+    release(d.tables)
+    d.tables = NULL
+    return enough
+
+
+cdef bint pack_and_fill(Depthwise *d, const char *w) except False:
+    cdef bint enough
+    prepare(d)
+    pack_weights(d, w)
+    with nogil:
+        enough = fill(d)
+    if not enough:
+        raise MemoryError("conv2d: no memory for the tables of a depthwise convolution")
+    return True
+
+
+cdef void *plan_depthwise(const Convolution *layer, const char *w_oihw, const char *b) except NULL:
+    cdef Depthwise *d = <Depthwise *> alloc(sizeof(Depthwise))
+    if d == NULL:
+        raise MemoryError("conv2d: no memory for a plan")
+    clear(d)
+    d.c, d.item, d.relu, d.bias = layer.c, layer.item, layer.relu, b
+    try:
+        make_axis(&d.y, layer.h, layer.oh, layer.kh, layer.stride_y, layer.top, layer.dilation_y, False)
+        make_axis(&d.x, layer.w, layer.ow, layer.kw, layer.stride_x, layer.left, layer.dilation_x, False)
+        prepare(d)
+        pack_weights(d, w_oihw)
+    except BaseException:
+        finish_depthwise(d)
+        raise
+    return d
+
+
+cdef bint run_depthwise(const void *plan, Py_ssize_t n, const char *x_nhwc, char *y_nhwc) noexcept nogil:
+    cdef Depthwise d = (<const Depthwise *> plan)[0]
+    d.n, d.source, d.result = n, x_nhwc, y_nhwc
+    return fill(&d)
+
+
+cdef void finish_depthwise(void *plan) noexcept nogil:
+    finish(<Depthwise *> plan)
+    release(plan)
 
 
 def depthwise_forward(
@@ -222,7 +270,7 @@ def depthwise_forward(
     try:
         make_axis(&d.y, x_nhwc.shape[1], y_nhwc.shape[1], w_oihw.shape[2], stride_y, top, dilation_y, False)
         make_axis(&d.x, x_nhwc.shape[2], y_nhwc.shape[2], w_oihw.shape[3], stride_x, left, dilation_x, False)
-        fill(&d, <const char *> &w_oihw[0, 0, 0, 0])
+        pack_and_fill(&d, <const char *> &w_oihw[0, 0, 0, 0])
     finally:
         finish(&d)
 
@@ -240,7 +288,7 @@ def depthwise_data_gradient(
     try:
         make_axis(&d.y, dy_nhwc.shape[1], dx_nhwc.shape[1], w_oihw.shape[2], stride_y, top, dilation_y, True)
         make_axis(&d.x, dy_nhwc.shape[2], dx_nhwc.shape[2], w_oihw.shape[3], stride_x, left, dilation_x, True)
-        fill(&d, <const char *> &w_oihw[0, 0, 0, 0])
+        pack_and_fill(&d, <const char *> &w_oihw[0, 0, 0, 0])
     finally:
         finish(&d)
 
@@ -317,7 +365,7 @@ def depthwise_weight_gradient(
         make_axis(&d.x, x_nhwc.shape[2], dy_nhwc.shape[2], kw, stride_x, left, dilation_x, False)
         prepare(&d)
         d.parts = <char *> alloc(d.chunks * d.part * d.item)
-        if d.parts == NULL:
+        if d.parts == NULL or not take_tables(&d):
             raise MemoryError("conv2d: no memory for the partial sums of a weight gradient")
         with nogil:
             parallel_for(chunk_of_slice, &d, d.chunks * d.slices, 8.0 * d.item * elements(&d))

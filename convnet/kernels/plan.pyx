@@ -14,6 +14,7 @@ from convnet.kernels.conv cimport (
     Convolution, Slide, all_finite, finish_forward, fold_of_layer, plan_forward, run_forward,
 )
 from convnet.kernels.dense cimport Product, finish_dense, plan_dense, run_dense
+from convnet.kernels.depthwise cimport finish_depthwise, plan_depthwise, run_depthwise
 from convnet.kernels.pool cimport Pool, adaptive_axis, check_offsets, pool_axis, run_pool
 from convnet.kernels.runtime cimport alloc, cn_kernels, cn_norm, kernels_for, parallel_for, release
 from convnet.kernels.winograd cimport finish_winograd, plan_winograd, run_winograd
@@ -43,24 +44,45 @@ cdef struct Step:
 
 
 cdef struct Convolved:
-    void *winograd                  # a plan of that kind, or NULL; the others are unused then
+    void *other                     # another algorithm's plan, or NULL; the direct ones are unused then
+    bint (*run_other)(const void *plan, Py_ssize_t n, const char *x, char *y) noexcept nogil
+    void (*finish_other)(void *plan) noexcept nogil
     Slide plain, folded             # the folded one, if any, serves finite maps
     Py_ssize_t fold, elements       # of x
 
 
 cdef bint run_conv2d(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
     cdef Convolved *s = <Convolved *> step.state
-    if s.winograd != NULL:
-        return run_winograd(s.winograd, n, a, y)
+    if s.other != NULL:
+        return s.run_other(s.other, n, a, y)
     if s.fold > 1 and all_finite(a, n * s.elements, n, step.item):
         return run_forward(&s.folded, n, a, y, NULL)
     return run_forward(&s.plain, n, a, y, NULL)
 
 
+cdef bint plan_conv2d(Convolved *s, const Convolution *layer, str algorithm, const char *w, const char *b) except False:
+    s.other = NULL
+    if algorithm == "winograd":
+        s.other, s.run_other, s.finish_other = plan_winograd(layer, w, b), run_winograd, finish_winograd
+        return True
+    if algorithm == "depthwise":
+        s.other, s.run_other, s.finish_other = plan_depthwise(layer, w, b), run_depthwise, finish_depthwise
+        return True
+    s.fold = fold_of_layer(layer)
+    plan_forward(&s.plain, layer, w, b, 1)
+    if s.fold > 1:
+        try:
+            plan_forward(&s.folded, layer, w, b, s.fold)
+        except BaseException:
+            finish_forward(&s.plain)
+            raise
+    return True
+
+
 cdef void finish_conv2d(void *state) noexcept nogil:
     cdef Convolved *s = <Convolved *> state
-    if s.winograd != NULL:
-        finish_winograd(s.winograd)
+    if s.other != NULL:
+        s.finish_other(s.other)
         return
     finish_forward(&s.plain)
     if s.fold > 1:
@@ -252,9 +274,9 @@ cdef class Plan:
 
     def conv2d(
         self, Py_ssize_t x_place, Py_ssize_t y_place, const real[:, :, :, ::1] w_oihw, const real[::1] b,
-        tuple size, tuple out_size, tuple window, Py_ssize_t groups, bint relu, tuple pool, bint winograd,
+        tuple size, tuple out_size, tuple window, Py_ssize_t groups, bint relu, tuple pool, str algorithm,
     ):
-        """As `conv2d_forward` or `winograd_forward`: maps of two sizes, window = (strides, padding, dilations)."""
+        """As `conv2d_forward`, by the algorithm called so; window = (strides, padding in front, dilations)."""
         cdef Convolution layer
         cdef Convolved *s
         cdef const char *w = <const char *> &w_oihw[0, 0, 0, 0]
@@ -269,19 +291,10 @@ cdef class Plan:
         cdef Py_ssize_t elements = layer.oh // layer.pool_y * (layer.ow // layer.pool_x) * layer.o
         cdef Step *step = self.new_step(x_place, 0, y_place, elements, sizeof(Convolved))
         s = <Convolved *> step.state
-        s.fold, s.elements, s.winograd = fold_of_layer(&layer), layer.h * layer.w * layer.c, NULL
+        s.elements = layer.h * layer.w * layer.c
         self.arrays.append(b)
         try:
-            if winograd:
-                s.winograd = plan_winograd(&layer, w, bias)
-            else:
-                plan_forward(&s.plain, &layer, w, bias, 1)
-            try:
-                if s.fold > 1 and not winograd:
-                    plan_forward(&s.folded, &layer, w, bias, s.fold)
-            except BaseException:
-                finish_forward(&s.plain)
-                raise
+            plan_conv2d(s, &layer, algorithm, w, bias)
         except BaseException:
             free(s)
             raise
