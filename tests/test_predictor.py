@@ -165,16 +165,12 @@ def test_nan_stays_in_its_window(poison):
 
 
 @pytest.mark.parametrize("algorithm", ["direct", "winograd"])
-def test_the_chosen_algorithm_runs(algorithm, rng):
+def test_the_chosen_algorithm_runs(algorithm, set_algorithm, rng):
     """With the same algorithm, the model's convolutions and the plan's give the same bits."""
-    before = convnet.get_algorithm()
+    set_algorithm(algorithm)
     model = Sequential(Conv2d(5, 9, 3, padding=1, rng=0), ReLU(), MaxPool2d(2), Conv2d(9, 4, 3, bias=False, rng=1))
     x = rng.standard_normal((6, 5, 17, 12)).astype(np.float32)
-    convnet.set_algorithm(algorithm)
-    try:
-        assert_same_bits(Predictor(model, (5, 17, 12))(x), model(x))
-    finally:
-        convnet.set_algorithm(before)
+    assert_same_bits(Predictor(model, (5, 17, 12))(x), model(x))
 
 
 def test_later_training_does_not_show():
