@@ -33,7 +33,18 @@ extensions = [
         extra_link_args=LINK,
         py_limited_api=LIMITED_API,
     )
-    for name in ("runtime", "conv", "conv_weights", "dense", "elementwise", "norm", "plan", "pool")
+    for name in (
+        "runtime",
+        "conv",
+        "conv_weights",
+        "dense",
+        "depthwise",
+        "elementwise",
+        "norm",
+        "plan",
+        "pool",
+        "winograd",
+    )
 ]
 
 setup(

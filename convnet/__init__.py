@@ -27,7 +27,15 @@ _unusable: ConvnetError | None = None
 try:
     from convnet import data, functional, initializers, metrics, models, optim
     from convnet.context import Context
-    from convnet.functional import empty_cache, get_num_threads, memory_stats, set_num_threads
+    from convnet.functional import (
+        conv2d_algorithm,
+        empty_cache,
+        get_algorithm,
+        get_num_threads,
+        memory_stats,
+        set_algorithm,
+        set_num_threads,
+    )
     from convnet.inference import Predictor, fuse
     from convnet.layers import (
         AdaptiveAvgPool2d,
@@ -98,11 +106,13 @@ __all__ = [
     "UnsupportedError",
     "WeightsError",
     "__version__",
+    "conv2d_algorithm",
     "conv2d_output_size",
     "data",
     "empty_cache",
     "functional",
     "fuse",
+    "get_algorithm",
     "get_num_threads",
     "initializers",
     "load",
@@ -112,6 +122,7 @@ __all__ = [
     "optim",
     "pool2d_output_size",
     "save",
+    "set_algorithm",
     "set_num_threads",
     "show_versions",
     "summary",

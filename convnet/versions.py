@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from convnet.functional import cpu_features, get_num_threads
+from convnet.functional import cpu_features, get_algorithm, get_num_threads
 
 __all__ = ["Versions", "__version__", "show_versions"]
 
@@ -48,6 +48,7 @@ def show_versions() -> Versions:
         "platform": platform.platform(),
         "machine": platform.machine(),
         **{name: _text(value) for name, value in cpu_features().items()},
+        "convolutions": get_algorithm(),
         "threads": str(get_num_threads()),
         "CPUs": str(os.cpu_count()),
     }

@@ -19,19 +19,41 @@
 #endif
 
 #define CN_KERNELS                                                                                                     \
-    {CN_THIS_ISA,         LANES,                                                                                       \
-     NAME(product),       NAME(dots),                                                                                  \
-     NAME(pack),          NAME(scatter_add),                                                                           \
-     NAME(add),           NAME(all_finite),                                                                            \
-     NAME(column_sums),   NAME(transpose),                                                                             \
-     NAME(relu),          NAME(relu_gradient),                                                                         \
-     NAME(max_pool),      NAME(max_pool_gradient),                                                                     \
-     NAME(relu_max_pool), NAME(unpool),                                                                                \
-     NAME(average_pool),  NAME(average_pool_gradient),                                                                 \
-     NAME(softmax),       NAME(moments),                                                                               \
-     NAME(normalize),     NAME(norm_sums),                                                                             \
-     NAME(norm_gradient), NAME(sum),                                                                                   \
-     NAME(sgd),           NAME(adam)}
+    {                                                                                                                  \
+        .isa = CN_THIS_ISA,                                                                                            \
+        .lanes = LANES,                                                                                                \
+        .product = NAME(product),                                                                                      \
+        .dots = NAME(dots),                                                                                            \
+        .pack = NAME(pack),                                                                                            \
+        .scatter_add = NAME(scatter_add),                                                                              \
+        .add = NAME(add),                                                                                              \
+        .all_finite = NAME(all_finite),                                                                                \
+        .column_sums = NAME(column_sums),                                                                              \
+        .transpose = NAME(transpose),                                                                                  \
+        .relu = NAME(relu),                                                                                            \
+        .relu_gradient = NAME(relu_gradient),                                                                          \
+        .max_pool = NAME(max_pool),                                                                                    \
+        .max_pool_gradient = NAME(max_pool_gradient),                                                                  \
+        .relu_max_pool = NAME(relu_max_pool),                                                                          \
+        .unpool = NAME(unpool),                                                                                        \
+        .average_pool = NAME(average_pool),                                                                            \
+        .average_pool_gradient = NAME(average_pool_gradient),                                                          \
+        .winograd_input = NAME(winograd_input),                                                                        \
+        .winograd_gradient = NAME(winograd_gradient),                                                                  \
+        .winograd_output = NAME(winograd_output),                                                                      \
+        .winograd_weights = NAME(winograd_weights),                                                                    \
+        .winograd_taps = NAME(winograd_taps),                                                                          \
+        .depthwise = NAME(depthwise),                                                                                  \
+        .depthwise_weights = NAME(depthwise_weights),                                                                  \
+        .softmax = NAME(softmax),                                                                                      \
+        .moments = NAME(moments),                                                                                      \
+        .normalize = NAME(normalize),                                                                                  \
+        .norm_sums = NAME(norm_sums),                                                                                  \
+        .norm_gradient = NAME(norm_gradient),                                                                          \
+        .sum = NAME(sum),                                                                                              \
+        .sgd = NAME(sgd),                                                                                              \
+        .adam = NAME(adam),                                                                                            \
+    }
 
 #define CN_DOUBLE 0
 #define CN_EXP expf
@@ -40,6 +62,8 @@
 #include "dots.h"
 #include "layout.h"
 #include "pool.h"
+#include "winograd.h"
+#include "depthwise.h"
 #include "activation.h"
 #include "norm.h"
 #include "update.h"
@@ -54,6 +78,8 @@ static const cn_kernels kernels_f32 = CN_KERNELS;
 #include "dots.h"
 #include "layout.h"
 #include "pool.h"
+#include "winograd.h"
+#include "depthwise.h"
 #include "activation.h"
 #include "norm.h"
 #include "update.h"

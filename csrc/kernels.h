@@ -58,6 +58,23 @@ typedef struct {
     int relu; /* y is rectified */
 } cn_norm;
 
+/* A tile of a map: 6 x 6 pixels to be multiplied with 3 x 3 taps, or 4 x 4 of an output. */
+typedef struct {
+    ptrdiff_t row_step, pixel_step;                   /* elements from one to the next, in the map */
+    ptrdiff_t first_row, end_row, first_col, end_col; /* the pixels of the tile that exist */
+    ptrdiff_t channels;
+    ptrdiff_t plane; /* elements from a tile's value at one of the 36 points to that at the next */
+} cn_winograd_tile;
+
+/* A run of pixels of one row that see the same taps of a depthwise convolution. */
+typedef struct {
+    ptrdiff_t pixels, channels;
+    ptrdiff_t x_step, y_step; /* elements from one pixel to the next */
+    ptrdiff_t taps, row, gap; /* taps come in rows of `row`, `gap` elements of x apart; 0 where a row has one */
+    const ptrdiff_t *x_tap;   /* where the first pixel's taps lie in x */
+    const ptrdiff_t *w_tap;   /* and in the weights */
+} cn_depthwise_run;
+
 typedef struct {
     cn_isa isa;
     ptrdiff_t lanes; /* elements in a vector */
@@ -90,6 +107,23 @@ typedef struct {
                    ptrdiff_t dx_step, ptrdiff_t window, ptrdiff_t tap);
     void (*average_pool)(void *y, const void *x, const cn_pool_run *run);
     void (*average_pool_gradient)(void *dx, const void *dy, const cn_pool_run *run);
+
+    /* Winograd's transforms (winograd.h). Values at points lie in whole vectors, 0 behind `channels`.
+       `x` and `dy` point to the first pixel that exists, others count as 0; `y` to the tile's first pixel. */
+    void (*winograd_input)(void *planes, const void *x, const cn_winograd_tile *tile);     /* of 6 x 6 pixels */
+    void (*winograd_gradient)(void *planes, const void *dy, const cn_winograd_tile *tile); /* of 4 x 4 pixels */
+    /* y = what the points give, plus bias (may be NULL), with `relu` at least 0: pixels before end_row, end_col */
+    void (*winograd_output)(void *y, const void *planes, const void *bias, int relu, const cn_winograd_tile *tile);
+    /* planes[p * plane + k * lanes + j], j < lanes, from w[k * k_stride + j * col_stride + t], j < cols (at most lanes),
+       taps t = 0 ... 8, or 8 ... 0 with `flip`; 0 behind `cols` */
+    void (*winograd_weights)(void *planes, const void *w, ptrdiff_t depth, ptrdiff_t k_stride, ptrdiff_t cols,
+                             ptrdiff_t col_stride, int flip, ptrdiff_t plane);
+    /* w[(9 * k + t) * lanes + j], k < count, from sums of products at planes[p * plane + k * step + j] */
+    void (*winograd_taps)(void *w, const void *planes, ptrdiff_t count, ptrdiff_t step, ptrdiff_t plane);
+
+    /* y = bias (or 0 where it is NULL) + the sum over taps of x * w, rectified with `relu` */
+    void (*depthwise)(void *y, const void *x, const void *w, const void *bias, int relu, const cn_depthwise_run *run);
+    void (*depthwise_weights)(void *dw, const void *dy, const void *x, const cn_depthwise_run *run); /* += dy * x */
 
     /* Row by row p = softmax(logits); with labels or targets given, gradient = (p - target) * scale and the return
        value is the sum of the rows' cross-entropies, else gradient receives p. */

@@ -38,6 +38,21 @@ def set_num_threads():
     functional.set_num_threads(before)
 
 
+@pytest.fixture
+def set_algorithm():
+    """`convnet.functional.set_algorithm`, with the algorithm put back after the test."""
+    functional = pytest.importorskip("convnet.functional")
+    before = functional.get_algorithm()
+    yield functional.set_algorithm
+    functional.set_algorithm(before)
+
+
+@pytest.fixture
+def direct(set_algorithm):
+    """Convolutions are computed directly: exact on integers."""
+    set_algorithm("direct")
+
+
 @pytest.fixture(scope="session")
 def convnet_data():
     """The folder $CONVNET_DATA; tests that need downloaded data sets skip without it."""

@@ -9,6 +9,8 @@ from geometries import CONV_EDGES, CONV_LARGE, Conv, sampled_conv
 
 from convnet.functional import conv2d, conv2d_backward
 
+pytestmark = pytest.mark.usefixtures("direct")  # test_winograd.py tests the other algorithm
+
 RESULTS = "dx", "dw", "db"
 
 

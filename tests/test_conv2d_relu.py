@@ -18,6 +18,8 @@ from convnet.functional import (
     relu_backward,
 )
 
+pytestmark = pytest.mark.usefixtures("direct")  # test_winograd.py tests what the other algorithm fuses
+
 MORE = [
     Conv(3, 6, 12, 12, 16, (5, 5)),  # few channels in, a ragged number out
     Conv(5, 3, 20, 20, 20, (3, 3), padding=1),

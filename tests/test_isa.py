@@ -11,6 +11,8 @@ from convnet.functional import cpu_features
 
 VALUES = [
     "test_conv2d.py",
+    "test_winograd.py",
+    "test_depthwise.py",
     "test_pool2d.py",
     "test_batch_norm.py",
     "test_dense.py",

@@ -37,6 +37,7 @@ CASES = {
     "Conv2d-strided": (lambda dtype: Conv2d(4, 6, (3, 2), (2, 1), "same", (1, 2), rng=0, dtype=dtype), IMAGE),
     "Conv2d-groups": (lambda dtype: Conv2d(4, 8, 3, padding=((1, 0), (2, 1)), groups=2, rng=0, dtype=dtype), IMAGE),
     "Conv2d-no-bias": (lambda dtype: Conv2d(4, 4, 3, groups=4, bias=False, rng=0, dtype=dtype), IMAGE),
+    "Conv2d-depthwise": (lambda dtype: Conv2d(4, 4, 3, 2, 1, groups=4, rng=0, dtype=dtype), IMAGE),
     "MaxPool2d": (lambda dtype: MaxPool2d(2), IMAGE),
     "MaxPool2d-general": (lambda dtype: MaxPool2d((2, 3), (2, 1), (1, 1), (1, 2), ceil_mode=True), IMAGE),
     "AvgPool2d": (lambda dtype: AvgPool2d(2), IMAGE),

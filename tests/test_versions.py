@@ -8,10 +8,12 @@ from convnet import functional
 from convnet.versions import Versions, show_versions
 
 
-def test_what_is_in_use(set_num_threads):
+def test_what_is_in_use(set_num_threads, set_algorithm):
     set_num_threads(3)
+    set_algorithm("winograd")
     versions = show_versions()
     assert versions["threads"] == "3"
+    assert versions["convolutions"] == "winograd"
     assert versions["numpy"] == np.__version__
     assert versions["python"] == platform.python_version()
     assert versions["kernels"] == functional.cpu_features()["kernels"]

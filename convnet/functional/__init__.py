@@ -12,6 +12,7 @@ from convnet.functional._adaptive_pool import (
     adaptive_max_pool2d,
     adaptive_max_pool2d_backward,
 )
+from convnet.functional._algorithm import conv2d_algorithm, get_algorithm, set_algorithm
 from convnet.functional._conv import conv2d, conv2d_backward, conv2d_relu, conv2d_relu_backward
 from convnet.functional._dense import dense, dense_backward, flatten, unflatten
 from convnet.functional._loss import softmax, softmax_cross_entropy
@@ -39,6 +40,7 @@ __all__ = [
     "batch_norm_inference",
     "concat",
     "conv2d",
+    "conv2d_algorithm",
     "conv2d_backward",
     "conv2d_relu",
     "conv2d_relu_backward",
@@ -47,6 +49,7 @@ __all__ = [
     "dense_backward",
     "empty_cache",
     "flatten",
+    "get_algorithm",
     "get_num_threads",
     "max_pool2d",
     "max_pool2d_backward",
@@ -55,6 +58,7 @@ __all__ = [
     "multiply_backward",
     "relu",
     "relu_backward",
+    "set_algorithm",
     "set_num_threads",
     "sgd_update",
     "softmax",

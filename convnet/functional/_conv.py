@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convnet.errors import DTypeError, SettingError, ShapeError
+from convnet.functional._algorithm import Algorithm, Problem
 from convnet.functional._arrays import (
     FloatArray,
     contiguous,
@@ -19,8 +20,7 @@ from convnet.functional._arrays import (
     to_nchw,
     to_nhwc,
 )
-from convnet.kernels import conv as kernels
-from convnet.kernels.conv_weights import conv2d_weight_gradient
+from convnet.functional._passes import Upstream, data_gradient, forward, through_relu, weight_gradient
 from convnet.settings import integer
 from convnet.shapes import IntPair, Padding, conv2d_output_size, conv2d_padding, pair
 
@@ -86,6 +86,7 @@ def conv2d(
     padding: Padding = 0,
     dilation: IntPair = 1,
     groups: int = 1,
+    algorithm: Algorithm | None = None,
 ) -> FloatArray:
     """Convolve maps with filters (as a cross-correlation, like every deep-learning library).
 
@@ -103,6 +104,8 @@ def conv2d(
     padding : int, pair, "same", "valid" or ((top, bottom), (left, right))
     groups : int
         Parts into which the channels are split; part i of the output sees part i of the input. c makes it depthwise.
+    algorithm : {"auto", "direct", "winograd"}, optional
+        Overrides `set_algorithm`; see `conv2d_algorithm` for what "auto" takes and what Winograd's errors are.
 
     Returns
     -------
@@ -117,11 +120,14 @@ def conv2d(
         If an array is neither float32 nor float64, or they differ.
     SettingError
         If a setting is out of range.
+    UnsupportedError
+        If algorithm is "winograd", and w not 3 x 3 or stride, dilation or groups not 1.
 
     Notes
     -----
-    Costs n * out * oh * ow * kh * kw * c / groups multiply-adds. No im2col: the register tile reads x in place,
-    see Zhang, Franchetti and Low, "High performance zero-memory overhead direct convolutions" (arXiv:1809.10170).
+    Costs n * out * oh * ow * kh * kw * c / groups multiply-adds, with Winograd's algorithm a quarter. No im2col: the
+    register tile reads x in place, see Zhang, Franchetti and Low, "High performance zero-memory overhead direct
+    convolutions" (arXiv:1809.10170).
 
     Examples
     --------
@@ -136,7 +142,8 @@ def conv2d(
     b = _bias(x, w, b, "conv2d")
     size, window = geometry(x.shape[2:], w.shape[2:], stride, padding, dilation)
     y = empty((x.shape[0], *size, w.shape[0]), x.dtype)
-    kernels.conv2d_forward(to_nhwc(x), w, b, y, None, *window, groups, False, 1, 1)
+    problem = Problem(x.shape[0], size, w.shape, window, groups, x.dtype)
+    forward(problem, algorithm, "conv2d", (to_nhwc(x), w, b, y, None), relu=False)
     return to_nchw(y)
 
 
@@ -149,6 +156,7 @@ def conv2d_backward(
     padding: Padding = 0,
     dilation: IntPair = 1,
     groups: int = 1,
+    algorithm: Algorithm | None = None,
     dx: bool = True,
     dw: bool | FloatArray = True,
     db: bool | FloatArray = True,
@@ -162,7 +170,7 @@ def conv2d_backward(
     ----------
     dy : array of shape (n, out, oh, ow)
         Gradient with respect to the output.
-    x, w, stride, padding, dilation, groups
+    x, w, stride, padding, dilation, groups, algorithm
         As given to `conv2d`.
     dx : bool
         Whether to compute the gradient with respect to x.
@@ -177,7 +185,7 @@ def conv2d_backward(
 
     Raises
     ------
-    ShapeError, DTypeError, SettingError
+    ShapeError, DTypeError, SettingError, UnsupportedError
         As `conv2d`; also if dy or a given array does not fit.
 
     Notes
@@ -185,7 +193,7 @@ def conv2d_backward(
     Each gradient costs as much as the forward pass. The sums over images are cut by shape alone and meet in a fixed
     tree: the same bits for any number of threads.
     """
-    given = _Given(dy, x, w, stride, padding, dilation, groups, None, "conv2d_backward")
+    given = _Given(dy, x, w, stride, padding, dilation, groups, algorithm, None, "conv2d_backward")
     return _gradients(given, None, None, dx, dw, db)
 
 
@@ -199,6 +207,7 @@ class _Given(NamedTuple):
     padding: Padding
     dilation: IntPair
     groups: int
+    algorithm: Algorithm | None
     pool: IntPair | None
     who: str
 
@@ -220,16 +229,18 @@ def _gradients(
     expect_shape(dy, (x.shape[0], w.shape[0], size[0] // pool[0], size[1] // pool[1]), who, "dy")
     dw_out = gradient_target(dw, w.shape, x.dtype, who, "dw")
     db_out = gradient_target(db, w.shape[:1], x.dtype, who, "db")
-    kh, kw = w.shape[2:]
-    upstream = to_nhwc(dy), relu_output, codes
+    problem = Problem(x.shape[0], size, w.shape, window, groups, x.dtype, pool)
+    upstream = Upstream(to_nhwc(dy), relu_output, codes)
+    if problem.depthwise:
+        upstream = through_relu(upstream)
     dx_out = None
     if dx:
         n, c, height, width = x.shape
         dx_out = empty((n, height, width, c), x.dtype)
-        kernels.conv2d_data_gradient(*upstream, w, dx_out, *window, groups, *pool)
+        data_gradient(problem, given.algorithm, who, upstream, w, dx_out)
         dx_out = to_nchw(dx_out)
     if dw_out is not None or db_out is not None:
-        conv2d_weight_gradient(*upstream, to_nhwc(x), dw_out, db_out, kh, kw, *window, groups, *pool)
+        weight_gradient(problem, given.algorithm, who, upstream, to_nhwc(x), dw_out, db_out)
     return dx_out, dw_out, db_out
 
 
@@ -255,6 +266,7 @@ def conv2d_relu(
     padding: Padding = 0,
     dilation: IntPair = 1,
     groups: int = 1,
+    algorithm: Algorithm | None = None,
     pool: IntPair | None = None,
     return_codes: Literal[False] = False,
 ) -> FloatArray: ...
@@ -268,6 +280,7 @@ def conv2d_relu(
     padding: Padding = 0,
     dilation: IntPair = 1,
     groups: int = 1,
+    algorithm: Algorithm | None = None,
     pool: IntPair,
     return_codes: Literal[True],
 ) -> tuple[FloatArray, NDArray[np.uint8]]: ...
@@ -280,6 +293,7 @@ def conv2d_relu(
     padding: Padding = 0,
     dilation: IntPair = 1,
     groups: int = 1,
+    algorithm: Algorithm | None = None,
     pool: IntPair | None = None,
     return_codes: bool = False,
 ) -> FloatArray | tuple[FloatArray, NDArray[np.uint8]]:
@@ -290,8 +304,8 @@ def conv2d_relu(
 
     Parameters
     ----------
-    x, w, b, stride, padding, dilation, groups
-        As for `conv2d`.
+    x, w, b, stride, padding, dilation, groups, algorithm
+        As for `conv2d`; Winograd's algorithm needs pool windows whose sides divide 4.
     pool : int or pair of int, optional
         Size, and stride, of the windows: 2 to 255 elements.
     return_codes : bool
@@ -306,7 +320,7 @@ def conv2d_relu(
 
     Raises
     ------
-    ShapeError, DTypeError, SettingError
+    ShapeError, DTypeError, SettingError, UnsupportedError
 
     Notes
     -----
@@ -327,7 +341,8 @@ def conv2d_relu(
     windows = _windows(pool, size, who)
     y = empty((x.shape[0], size[0] // windows[0], size[1] // windows[1], w.shape[0]), x.dtype)
     codes = empty(y.shape, np.dtype(np.uint8)) if return_codes and pool is not None else None
-    kernels.conv2d_forward(to_nhwc(x), w, b, y, codes, *window, groups, True, *windows)
+    problem = Problem(x.shape[0], size, w.shape, window, groups, x.dtype, windows)
+    forward(problem, algorithm, who, (to_nhwc(x), w, b, y, codes), relu=True)
     return to_nchw(y) if codes is None else (to_nchw(y), to_nchw(codes))
 
 
@@ -341,6 +356,7 @@ def conv2d_relu_backward(
     padding: Padding = 0,
     dilation: IntPair = 1,
     groups: int = 1,
+    algorithm: Algorithm | None = None,
     pool: IntPair | None = None,
     dx: bool = True,
     dw: bool | FloatArray = True,
@@ -354,7 +370,7 @@ def conv2d_relu_backward(
         Gradient with respect to the output.
     saved : array of the shape of dy
         The codes with ``pool``, without it the output y.
-    x, w, stride, padding, dilation, groups, pool
+    x, w, stride, padding, dilation, groups, algorithm, pool
         As given to `conv2d_relu`.
     dx, dw, db
         As for `conv2d_backward`.
@@ -366,9 +382,9 @@ def conv2d_relu_backward(
 
     Raises
     ------
-    ShapeError, DTypeError, SettingError
+    ShapeError, DTypeError, SettingError, UnsupportedError
     """
-    given = _Given(dy, x, w, stride, padding, dilation, groups, pool, "conv2d_relu_backward")
+    given = _Given(dy, x, w, stride, padding, dilation, groups, algorithm, pool, "conv2d_relu_backward")
     if saved.shape != dy.shape:
         raise ShapeError(f"{given.who}: expected saved of shape {dy.shape}, like dy, got {saved.shape}")
     if pool is None:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from convnet.errors import DTypeError, ShapeError
+from convnet.functional._algorithm import PLANNED, Problem, takes_winograd
 from convnet.functional._arrays import FloatArray, empty, floats, to_nchw, to_nhwc
 from convnet.functional._conv import geometry as conv_geometry
 from convnet.functional._pool import Geometry
@@ -60,7 +61,10 @@ class Plan:
         size = input_shape[1], input_shape[2]
         out, window = conv_geometry(size, w.shape[2:], stride, padding, dilation)
         windows = (1, 1) if pool is None else pair(pool, "pool")
-        self._plan.conv2d(x, y, np.ascontiguousarray(w), b, size, out, window, groups, relu, windows)
+        problem = Problem(1, out, w.shape, window, groups, self.dtype, windows)
+        winograd = takes_winograd(problem, PLANNED, None, "Plan")
+        bias = None if b is None else b.copy()
+        self._plan.conv2d(x, y, np.ascontiguousarray(w), bias, size, out, window, groups, relu, windows, winograd)
 
     def dense(self, x: int, y: int, w: FloatArray, b: FloatArray | None, *, relu: bool = False) -> None:
         """Multiply rows with weights; with ``relu`` rectify."""

@@ -19,6 +19,7 @@ class Plan:
         groups: int,
         relu: bool,
         pool: tuple[int, int],
+        winograd: bool,
     ) -> None: ...
     def dense(self, x_place: int, y_place: int, w: NDArray[Any], b: NDArray[Any] | None, relu: bool) -> None: ...
     def pool2d(

@@ -16,6 +16,7 @@ from convnet.kernels.conv cimport (
 from convnet.kernels.dense cimport Product, finish_dense, plan_dense, run_dense
 from convnet.kernels.pool cimport Pool, adaptive_axis, check_offsets, pool_axis, run_pool
 from convnet.kernels.runtime cimport alloc, cn_kernels, cn_norm, kernels_for, parallel_for, release
+from convnet.kernels.winograd cimport finish_winograd, plan_winograd, run_winograd
 
 ctypedef fused real:
     float
@@ -42,12 +43,15 @@ cdef struct Step:
 
 
 cdef struct Convolved:
+    void *winograd                  # a plan of that kind, or NULL; the others are unused then
     Slide plain, folded             # the folded one, if any, serves finite maps
     Py_ssize_t fold, elements       # of x
 
 
 cdef bint run_conv2d(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
     cdef Convolved *s = <Convolved *> step.state
+    if s.winograd != NULL:
+        return run_winograd(s.winograd, n, a, y)
     if s.fold > 1 and all_finite(a, n * s.elements, n, step.item):
         return run_forward(&s.folded, n, a, y, NULL)
     return run_forward(&s.plain, n, a, y, NULL)
@@ -55,6 +59,9 @@ cdef bint run_conv2d(const Step *step, Py_ssize_t n, const char *a, const char *
 
 cdef void finish_conv2d(void *state) noexcept nogil:
     cdef Convolved *s = <Convolved *> state
+    if s.winograd != NULL:
+        finish_winograd(s.winograd)
+        return
     finish_forward(&s.plain)
     if s.fold > 1:
         finish_forward(&s.folded)
@@ -245,9 +252,9 @@ cdef class Plan:
 
     def conv2d(
         self, Py_ssize_t x_place, Py_ssize_t y_place, const real[:, :, :, ::1] w_oihw, const real[::1] b,
-        tuple size, tuple out_size, tuple window, Py_ssize_t groups, bint relu, tuple pool,
+        tuple size, tuple out_size, tuple window, Py_ssize_t groups, bint relu, tuple pool, bint winograd,
     ):
-        """As `conv2d_forward`: sizes of the maps, window = (strides, padding in front, dilations), pool windows."""
+        """As `conv2d_forward` or `winograd_forward`: maps of two sizes, window = (strides, padding, dilations)."""
         cdef Convolution layer
         cdef Convolved *s
         cdef const char *w = <const char *> &w_oihw[0, 0, 0, 0]
@@ -262,11 +269,15 @@ cdef class Plan:
         cdef Py_ssize_t elements = layer.oh // layer.pool_y * (layer.ow // layer.pool_x) * layer.o
         cdef Step *step = self.new_step(x_place, 0, y_place, elements, sizeof(Convolved))
         s = <Convolved *> step.state
-        s.fold, s.elements = fold_of_layer(&layer), layer.h * layer.w * layer.c
+        s.fold, s.elements, s.winograd = fold_of_layer(&layer), layer.h * layer.w * layer.c, NULL
+        self.arrays.append(b)
         try:
-            plan_forward(&s.plain, &layer, w, bias, 1)
+            if winograd:
+                s.winograd = plan_winograd(&layer, w, bias)
+            else:
+                plan_forward(&s.plain, &layer, w, bias, 1)
             try:
-                if s.fold > 1:
+                if s.fold > 1 and not winograd:
                     plan_forward(&s.folded, &layer, w, bias, s.fold)
             except BaseException:
                 finish_forward(&s.plain)

@@ -62,6 +62,14 @@ cdef extern from "kernels.h" nogil:
         const void *offset
         bint relu
 
+    ctypedef struct cn_winograd_tile:
+        ptrdiff_t row_step, pixel_step, first_row, end_row, first_col, end_col, channels, plane
+
+    ctypedef struct cn_depthwise_run:
+        ptrdiff_t pixels, channels, x_step, y_step, taps, row, gap
+        const ptrdiff_t *x_tap
+        const ptrdiff_t *w_tap
+
     ctypedef struct cn_kernels:
         ptrdiff_t lanes
         void (*product)(const cn_product *p) noexcept nogil
@@ -93,6 +101,24 @@ cdef extern from "kernels.h" nogil:
         ) noexcept nogil
         void (*average_pool)(void *y, const void *x, const cn_pool_run *run) noexcept nogil
         void (*average_pool_gradient)(void *dx, const void *dy, const cn_pool_run *run) noexcept nogil
+        void (*winograd_input)(void *planes, const void *x, const cn_winograd_tile *tile) noexcept nogil
+        void (*winograd_gradient)(void *planes, const void *dy, const cn_winograd_tile *tile) noexcept nogil
+        void (*winograd_output)(
+            void *y, const void *planes, const void *bias, bint relu, const cn_winograd_tile *tile
+        ) noexcept nogil
+        void (*winograd_weights)(
+            void *planes, const void *w, ptrdiff_t depth, ptrdiff_t k_stride, ptrdiff_t cols, ptrdiff_t col_stride,
+            bint flip, ptrdiff_t plane
+        ) noexcept nogil
+        void (*winograd_taps)(
+            void *w, const void *planes, ptrdiff_t count, ptrdiff_t step, ptrdiff_t plane
+        ) noexcept nogil
+        void (*depthwise)(
+            void *y, const void *x, const void *w, const void *bias, bint relu, const cn_depthwise_run *run
+        ) noexcept nogil
+        void (*depthwise_weights)(
+            void *dw, const void *dy, const void *x, const cn_depthwise_run *run
+        ) noexcept nogil
         double (*softmax)(
             void *gradient, const void *logits, const int64_t *labels, const void *targets, ptrdiff_t rows,
             ptrdiff_t classes, double scale

@@ -1,0 +1,78 @@
+"""The three passes of a convolution, each by the algorithm chosen for it; arguments are checked, maps channels-last."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convnet.functional._algorithm import COSTS, Algorithm, Problem, takes_winograd
+from convnet.functional._arrays import FloatArray, empty
+from convnet.kernels import conv, conv_weights, depthwise, elementwise, winograd
+
+
+class Upstream(NamedTuple):
+    """The gradient with respect to the output, and what a fused ReLU or ReLU and max pool left to expand it through."""
+
+    dy: FloatArray
+    relu_output: FloatArray | None
+    codes: NDArray[np.uint8] | None
+
+
+def through_relu(upstream: Upstream) -> Upstream:
+    """Return the gradient in front of a fused ReLU: written once, for passes that cannot expand it."""
+    dy, output, _ = upstream
+    if output is None:
+        return upstream
+    gradient = empty(dy.shape, dy.dtype)
+    elementwise.relu_gradient(dy.reshape(-1), output.reshape(-1), gradient.reshape(-1))
+    return Upstream(gradient, None, None)
+
+
+def forward(
+    problem: Problem,
+    algorithm: Algorithm | None,
+    who: str,
+    arrays: tuple[FloatArray, FloatArray, FloatArray | None, FloatArray, NDArray[np.uint8] | None],
+    relu: bool,
+) -> None:
+    """Fill y, and codes, of the arrays (x, w, b, y, codes)."""
+    if takes_winograd(problem, COSTS.forward, algorithm, who):
+        winograd.winograd_forward(*arrays, *problem.padding, relu, *problem.pool)
+    elif problem.depthwise:
+        depthwise.depthwise_forward(*arrays[:4], *problem.window, relu)
+    else:
+        conv.conv2d_forward(*arrays, *problem.window, problem.groups, relu, *problem.pool)
+
+
+def data_gradient(
+    problem: Problem, algorithm: Algorithm | None, who: str, upstream: Upstream, w: FloatArray, dx: FloatArray
+) -> None:
+    """Fill dx."""
+    tiled = problem._replace(size=dx.shape[1:3], pool=(1, 1))
+    if takes_winograd(tiled, COSTS.data_gradient, algorithm, who):
+        winograd.winograd_data_gradient(*upstream, w, dx, *problem.padding, *problem.pool)
+    elif problem.depthwise:
+        depthwise.depthwise_data_gradient(upstream.dy, w, dx, *problem.window)
+    else:
+        conv.conv2d_data_gradient(*upstream, w, dx, *problem.window, problem.groups, *problem.pool)
+
+
+def weight_gradient(
+    problem: Problem,
+    algorithm: Algorithm | None,
+    who: str,
+    upstream: Upstream,
+    x: FloatArray,
+    dw: FloatArray | None,
+    db: FloatArray | None,
+) -> None:
+    """Add to dw and db, either of which may be None: the sums of dy alone need no algorithm."""
+    tiled = problem._replace(pool=(1, 1))
+    if dw is not None and takes_winograd(tiled, COSTS.weight_gradient, algorithm, who):
+        winograd.winograd_weight_gradient(*upstream, x, dw, db, *problem.padding, *problem.pool)
+    elif problem.depthwise:
+        kh, kw = problem.w_shape[2:]
+        depthwise.depthwise_weight_gradient(upstream.dy, x, dw, db, kh, kw, *problem.window)
+    else:
+        settings = *problem.w_shape[2:], *problem.window, problem.groups, *problem.pool
+        conv_weights.conv2d_weight_gradient(*upstream, x, dw, db, *settings)

@@ -1,0 +1,166 @@
+"""The benchmark programs run, compare what they say they do, and refuse wrong numbers; nothing here depends on time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the benchmarks are not here")
+
+TINY = ["--threads", "1", "--seconds", "0.01"]
+
+
+def _run(program, *arguments):
+    """What a program prints; its own folder comes first on its path, as for everybody who runs a script."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    command = [sys.executable, "-X", "utf8", str(FOLDER / program), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    """The tables of a tiny comparison, and the file with its figures."""
+    pytest.importorskip("torch")
+    file = tmp_path_factory.mktemp("comparison") / "run.json"
+    chosen = ["--networks", "simple_cnn", "--shapes", "100x1x28", "--sides", "torch channels_last"]
+    return _run("compare.py", *chosen, *TINY, "--json", str(file)), file
+
+
+def test_every_kind_of_work_is_compared(comparison):
+    cases = json.loads(comparison[1].read_text("utf-8"))["cases"]
+    convolutions = [(which, 100) for which in ("forward", "data gradient", "weight gradient")]
+    kinds = [("step", 100), ("inference", 1), ("inference", 100), *convolutions]
+    assert [(case["kind"], case["batch"]) for case in cases] == kinds
+    for case in cases:
+        assert list(case["sides"]) == ["convnet", "torch channels_last"]
+        assert all(times["ms"] > 0 for times in case["sides"].values())
+        assert not case["skipped"]
+
+
+def test_a_step_of_simple_cnn_counts_its_operations(comparison):
+    first = json.loads(comparison[1].read_text("utf-8"))["cases"][0]
+    convolution, dense = 8 * 28 * 28 * 9, 1568 * 64 + 64 * 10
+    assert first["flops"] == 2 * 100 * (2 * convolution + 3 * dense)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells a process its peak")
+def test_memory_of_a_step(comparison):
+    memory = json.loads(comparison[1].read_text("utf-8"))["cases"][0]["memory"]
+    assert list(memory) == ["convnet", "torch channels_last"]
+    weights, images = 3 * 4 * 101_146, 4 * 100 * 784  # with gradients and momentum
+    assert all(weights + images < peak < 1e9 for peak in memory.values())
+
+
+def test_figures_are_shown_again(comparison):
+    tables, file = comparison
+    assert _run("compare.py", "--read", str(file)) == tables
+    assert "### Training step, milliseconds" in tables
+    assert "| simple_cnn |" in tables
+
+
+def test_charts(comparison, tmp_path):
+    pytest.importorskip("matplotlib")
+    _run("compare.py", "--read", str(comparison[1]), "--chart", str(tmp_path / "ratios.png"))
+    _run("scaling.py", "--sweeps", "batch", "--largest", "2", *TINY, "--chart", str(tmp_path / "growth.png"))
+    for name in ("ratios.png", "growth.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_scaling(tmp_path):
+    file = tmp_path / "run.json"
+    tables = _run("scaling.py", "--largest", "4", *TINY, "--json", str(file))
+    sweeps = json.loads(file.read_text("utf-8"))["sweeps"]
+    assert list(sweeps) == ["batch", "side", "channels", "depth", "threads"]
+    assert [point["x"] for point in sweeps["batch"]["points"]] == [1, 2, 4]
+    assert _run("scaling.py", "--read", str(file)) == tables
+
+
+def test_a_cliff_is_named():
+    from scaling import cliffs
+
+    times = [10, 20, 60, 120, 230]
+    points = [{"x": 2**i, "work": 2**i, "ms": ms} for i, ms in enumerate(times)]
+    assert cliffs(points) == {4: 1.5}
+
+
+def _cases():
+    from cases import convolution_case, inference_case, step_case
+    from networks import NETWORKS
+    from shapes import PASSES, SHAPES
+
+    yield from [step_case(NETWORKS[0]), inference_case(NETWORKS[0], 1)]
+    yield from (convolution_case(SHAPES[0], which) for which in PASSES)
+
+
+def test_sides_agree_and_a_small_error_is_refused():
+    pytest.importorskip("torch")
+    from cases import check
+    from sides import reference
+    from sides.ours import Convnet
+
+    for case in _cases():
+        exact, ours = (_results(case, side) for side in (reference(1), Convnet(1)))
+        check(case, exact, ours)
+        for name, array in ours.items():
+            # One filter, logit or image that is off by a tenth of the largest.
+            wrong = array.copy()
+            wrong[0] += 0.1 * np.abs(array).max()
+            with pytest.raises(ArithmeticError, match=name):
+                check(case, exact, {**ours, name: wrong})
+
+
+def test_results_under_other_names_are_refused():
+    from cases import check
+
+    case = next(_cases())
+    with pytest.raises(ArithmeticError, match="only one side has \\['a', 'b'\\]"):
+        check(case, {"a": np.ones(1)}, {"b": np.ones(1)})
+
+
+def _results(case, side):
+    work = case.work(side)
+    for _ in range(case.runs):
+        work.run()
+    return {name: array.copy() for name, array in work.results().items()}
+
+
+def test_sides_take_turns():
+    from turns import alternate
+
+    order = []
+    times = alternate({name: lambda name=name: order.append(name) for name in "ab"}, 1e-9, rest=0)
+    assert order == list("ab" * 4)  # once to learn how long it takes, then the least number of turns
+    assert [len(times[name]) for name in "ab"] == [3, 3]
+
+
+def test_a_hopeless_side_has_one_turn():
+    from turns import alternate
+
+    sides = {"quick": lambda: None, "slow": lambda: sum(range(100_000))}
+    times = alternate(sides, 1e-9, rest=0, give_up=20)
+    assert {name: len(t) for name, t in times.items()} == {"quick": 3, "slow": 1}
+
+
+def test_cpus_of_other_cores_come_first(monkeypatch):
+    from machine import position_in_core
+
+    siblings = {"cpu0": "0-1", "cpu1": "0-1", "cpu2": "2,6", "cpu6": "2,6\n"}
+    monkeypatch.setattr(Path, "read_text", lambda path: siblings[path.parts[5]])
+    assert [position_in_core(cpu) for cpu in (0, 1, 2, 6)] == [0, 1, 0, 1]
+
+
+def test_the_peak_is_measured():
+    from peak import peak_gflops
+
+    peak = peak_gflops(1)
+    if peak is None:
+        pytest.skip("no C compiler")
+    assert 1 < peak < 1000
