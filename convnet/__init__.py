@@ -128,8 +128,8 @@ __all__ = [
     "summary",
 ]
 
-# Imported when first asked for: tqdm and importlib.metadata, which these need, took a third of the time to import
-# convnet (75 ms over NumPy with them, 51 ms without; CPU time, medians of 20), and inference has no use for them.
+# Imported when first asked for: tqdm and importlib.metadata, which these need, took two fifths of the time to import
+# convnet (48 ms over NumPy with them, 28 ms without; medians of 20 processes), and inference has no use for them.
 _LATER = {
     "History": "convnet.training",
     "Trainer": "convnet.training",

@@ -1,6 +1,6 @@
 """Output sizes and padding: integers in, integers out, no arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, SupportsIndex, TypeAlias
 
 from convnet.errors import SettingError, ShapeError
@@ -53,6 +53,12 @@ def pair(value: IntPair, name: str, least: int = 1) -> tuple[int, int]:
     return integer(value[0], name, least), integer(value[1], name, least)
 
 
+def _window(who: str, *settings: IntPair) -> Iterator[tuple[int, int]]:
+    """Yield kernel size, stride and dilation as pairs."""
+    for value, name in zip(settings, ("kernel_size", "stride", "dilation"), strict=True):
+        yield pair(value, f"{who} {name}")
+
+
 def _same(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Sides:
     """Pad so that the output has ceil(size / stride) pixels; the odd pixel goes to the bottom and the right."""
     totals = [
@@ -68,6 +74,7 @@ def conv2d_padding(
     kernel_size: IntPair,
     stride: IntPair = 1,
     dilation: IntPair = 1,
+    who: str = "conv2d",
 ) -> Sides:
     """Resolve every way to write a padding to ``((top, bottom), (left, right))``.
 
@@ -79,6 +86,8 @@ def conv2d_padding(
     size : pair of int
         Height and width of the input; like the other settings it matters for ``"same"`` only.
     kernel_size, stride, dilation : int or pair of int
+    who : str
+        Who complains about a wrong padding.
 
     Returns
     -------
@@ -98,16 +107,16 @@ def conv2d_padding(
         if padding == "valid":
             return (0, 0), (0, 0)
         if padding == "same":
-            return _same(size, pair(kernel_size, "kernel_size"), pair(stride, "stride"), pair(dilation, "dilation"))
-        raise SettingError(f"padding: expected 'same', 'valid' or integers, got {padding!r}")
+            return _same(size, *_window("conv2d", kernel_size, stride, dilation))
+        raise SettingError(f"{who} padding: expected 'same', 'valid' or integers, got {padding!r}")
     if isinstance(padding, Sequence) and any(isinstance(side, Sequence) for side in padding):
         if len(padding) != 2 or not all(isinstance(side, Sequence) and len(side) == 2 for side in padding):
-            raise SettingError(f"padding: expected ((top, bottom), (left, right)), got {padding!r}")
-        vertical, horizontal = (pair(side, "padding", least=0) for side in padding)  # type: ignore[arg-type]
+            raise SettingError(f"{who} padding: expected ((top, bottom), (left, right)), got {padding!r}")
+        vertical, horizontal = (pair(side, f"{who} padding", least=0) for side in padding)  # type: ignore[arg-type]
         return vertical, horizontal
     if (isinstance(padding, Sequence) and len(padding) != 2) or padding is None:
-        raise SettingError(f"padding: expected an integer, a pair, two pairs, 'same' or 'valid', got {padding!r}")
-    vertical_pad, horizontal_pad = pair(padding, "padding", least=0)  # type: ignore[arg-type]
+        raise SettingError(f"{who} padding: expected an integer, a pair, two pairs, 'same' or 'valid', got {padding!r}")
+    vertical_pad, horizontal_pad = pair(padding, f"{who} padding", least=0)  # type: ignore[arg-type]
     return (vertical_pad, vertical_pad), (horizontal_pad, horizontal_pad)
 
 
@@ -149,8 +158,8 @@ def conv2d_output_size(
     >>> conv2d_output_size((20, 10), 3, stride=2, padding="same")
     (10, 5)
     """
-    size = pair(size, "size", least=0)
-    kernel, steps, spread = pair(kernel_size, "kernel_size"), pair(stride, "stride"), pair(dilation, "dilation")
+    size = pair(size, "conv2d size", least=0)
+    kernel, steps, spread = _window("conv2d", kernel_size, stride, dilation)
     sides = conv2d_padding(padding, size, kernel, steps, spread)
     out = []
     for axis, length, (before, after), k, s, d in zip(AXES, size, sides, kernel, steps, spread, strict=True):
@@ -164,12 +173,16 @@ def conv2d_output_size(
     return out[0], out[1]
 
 
-def pool2d_padding(padding: IntPair, kernel_size: IntPair, dilation: IntPair = 1) -> tuple[int, int]:
+def pool2d_padding(
+    padding: IntPair, kernel_size: IntPair, dilation: IntPair = 1, who: str = "pool2d"
+) -> tuple[int, int]:
     """Make a pooling's padding a pair and check it: at most half the dilated window.
 
     Parameters
     ----------
     padding, kernel_size, dilation : int or pair of int
+    who : str
+        Who complains.
 
     Returns
     -------
@@ -181,12 +194,13 @@ def pool2d_padding(padding: IntPair, kernel_size: IntPair, dilation: IntPair = 1
     SettingError
         If the padding is negative or larger than half the window.
     """
-    kernel, spread = pair(kernel_size, "kernel_size"), pair(dilation, "dilation")
-    pads = pair(padding, "padding", least=0)
+    kernel, _, spread = _window(who, kernel_size, 1, dilation)
+    pads = pair(padding, f"{who} padding", least=0)
     for p, k, d in zip(pads, kernel, spread, strict=True):
         if p > (d * (k - 1) + 1) // 2:
             raise SettingError(
-                f"padding: expected at most half the window of kernel_size={kernel}, dilation={spread}, got {pads}"
+                f"{who} padding: expected at most half the window of kernel_size={kernel}, dilation={spread}, "
+                f"got {pads}"
             )
     return pads
 
@@ -228,9 +242,8 @@ def pool2d_output_size(
     >>> pool2d_output_size((5, 5), 2), pool2d_output_size((5, 5), 2, ceil_mode=True)
     ((2, 2), (3, 3))
     """
-    kernel, spread = pair(kernel_size, "kernel_size"), pair(dilation, "dilation")
-    steps = kernel if stride is None else pair(stride, "stride")
-    size, pads = pair(size, "size", least=0), pool2d_padding(padding, kernel, spread)
+    kernel, steps, spread = _window("pool2d", kernel_size, kernel_size if stride is None else stride, dilation)
+    size, pads = pair(size, "pool2d size", least=0), pool2d_padding(padding, kernel, spread)
     out = []
     for axis, length, p, k, s, d in zip(AXES, size, pads, kernel, steps, spread, strict=True):
         window = d * (k - 1) + 1

@@ -7,7 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from convnet.errors import SettingError
 
-__all__ = ["affinity_cpus", "available_cpus", "cgroup_cpus"]
+__all__ = ["MAX_THREADS", "affinity_cpus", "available_cpus", "cgroup_cpus"]
+
+MAX_THREADS = 4096
 
 
 def available_cpus() -> int:
@@ -19,19 +21,20 @@ def available_cpus() -> int:
     Raises
     ------
     SettingError
-        If ``CONVNET_NUM_THREADS`` is not a positive integer.
+        If ``CONVNET_NUM_THREADS`` is not an integer from 1 to `MAX_THREADS`.
     """
     forced = os.environ.get("CONVNET_NUM_THREADS")
     if forced:
-        return _positive(forced)
+        return _threads(forced)
     quota = cgroup_cpus(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
-    return max(1, min(affinity_cpus(), affinity_cpus() if quota is None else ceil(quota)))
+    return max(1, min(affinity_cpus(), MAX_THREADS if quota is None else ceil(quota), MAX_THREADS))
 
 
-def _positive(text: str) -> int:
-    if not (text.strip().isdecimal() and int(text) > 0):
-        raise SettingError(f"CONVNET_NUM_THREADS: expected a positive integer, got {text!r}")
-    return int(text)
+def _threads(text: str) -> int:
+    digits = text.strip()
+    if not (digits.isdecimal() and len(digits) < 10 and 1 <= int(digits) <= MAX_THREADS):  # Python limits int(text)
+        raise SettingError(f"CONVNET_NUM_THREADS: expected an integer from 1 to {MAX_THREADS}, got {text!r}")
+    return int(digits)
 
 
 def affinity_cpus() -> int:

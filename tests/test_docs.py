@@ -2,6 +2,9 @@
 
 import doctest
 import re
+import shlex
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -74,3 +77,13 @@ def test_the_commands_of_the_readme_exist(capsys):
             code = end.code
         assert code == 0, command
         assert capsys.readouterr().out
+
+
+def test_the_examples_of_pytest_select_tests():
+    commands = re.findall(r"^pytest (.*?) *#", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE)
+    commands = [shlex.split(command) for command in commands if command]
+    assert commands
+    for command in commands:
+        collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *command]
+        collected = subprocess.run(collect, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert collected.returncode == 0, collected.stdout

@@ -112,7 +112,7 @@ def test_bad_settings_are_refused(pool):
         pool(0)
     with pytest.raises(SettingError, match=f"{pool.__name__} stride: expected an integer of at least 1, got -2"):
         pool(2, stride=-2)
-    with pytest.raises(SettingError, match="padding: expected at most half the window"):
+    with pytest.raises(SettingError, match=f"{pool.__name__} padding: expected at most half the window"):
         pool(2, padding=2)
     with pytest.raises(SettingError, match="MaxPool2d dilation: expected an integer of at least 1, got 0"):
         MaxPool2d(2, dilation=0)

@@ -155,17 +155,17 @@ def test_every_way_to_write_a_padding(padding, expected):
 @pytest.mark.parametrize(
     ("padding", "text"),
     [
-        ("full", "padding: expected 'same', 'valid' or integers, got 'full'"),
-        ((1, 2, 3), "padding: expected an integer, a pair, two pairs, 'same' or 'valid', got (1, 2, 3)"),
-        ((1, (2, 3)), "padding: expected ((top, bottom), (left, right)), got (1, (2, 3))"),
-        (((1, 2), (3, 4, 5)), "padding: expected ((top, bottom), (left, right)), got ((1, 2), (3, 4, 5))"),
-        (((1, 2),), "padding: expected ((top, bottom), (left, right)), got ((1, 2),)"),
-        (-1, "padding: expected an integer of at least 0, got -1"),
-        ((0, -2), "padding: expected an integer of at least 0, got -2"),
-        (((0, 0), (-3, 0)), "padding: expected an integer of at least 0, got -3"),
-        (1.0, "padding: expected an integer, got 1.0"),
-        (((0, 0), (0, 1.5)), "padding: expected an integer, got 1.5"),
-        (None, "padding: expected an integer, a pair, two pairs, 'same' or 'valid', got None"),
+        ("full", "conv2d padding: expected 'same', 'valid' or integers, got 'full'"),
+        ((1, 2, 3), "conv2d padding: expected an integer, a pair, two pairs, 'same' or 'valid', got (1, 2, 3)"),
+        ((1, (2, 3)), "conv2d padding: expected ((top, bottom), (left, right)), got (1, (2, 3))"),
+        (((1, 2), (3, 4, 5)), "conv2d padding: expected ((top, bottom), (left, right)), got ((1, 2), (3, 4, 5))"),
+        (((1, 2),), "conv2d padding: expected ((top, bottom), (left, right)), got ((1, 2),)"),
+        (-1, "conv2d padding: expected an integer of at least 0, got -1"),
+        ((0, -2), "conv2d padding: expected an integer of at least 0, got -2"),
+        (((0, 0), (-3, 0)), "conv2d padding: expected an integer of at least 0, got -3"),
+        (1.0, "conv2d padding: expected an integer, got 1.0"),
+        (((0, 0), (0, 1.5)), "conv2d padding: expected an integer, got 1.5"),
+        (None, "conv2d padding: expected an integer, a pair, two pairs, 'same' or 'valid', got None"),
     ],
 )
 def test_wrong_padding(padding, text):
@@ -210,7 +210,8 @@ def test_wrong_setting(output_size, name, value, text):
         pytest.skip("stride=None is the size of the pooling window")
     with pytest.raises(SettingError) as caught:
         output_size((9, 9), **settings)
-    assert str(caught.value) == f"{name}: expected {text}"
+    who = "conv2d" if output_size is conv2d_output_size else "pool2d"
+    assert str(caught.value) == f"{who} {name}: expected {text}"
 
 
 def test_pooling_stride_is_the_window_unless_given():
@@ -220,14 +221,14 @@ def test_pooling_stride_is_the_window_unless_given():
 @pytest.mark.parametrize(("kernel", "dilation", "most"), [(1, 1, 0), (2, 1, 1), (3, 1, 1), (4, 1, 2), (7, 1, 3)])
 def test_pooling_padding_is_at_most_half_the_window(kernel, dilation, most):
     assert pool2d_padding(most, kernel, dilation) == (most, most)
-    with pytest.raises(SettingError, match=r"^padding: expected at most half the window of kernel_size=\("):
+    with pytest.raises(SettingError, match=r"^pool2d padding: expected at most half the window of kernel_size=\("):
         pool2d_padding((0, most + 1), kernel, dilation)
-    with pytest.raises(SettingError, match=r"^padding: expected at most half the window"):
+    with pytest.raises(SettingError, match=r"^pool2d padding: expected at most half the window"):
         pool2d_output_size((99, 99), kernel, padding=(most + 1, 0), dilation=dilation)
 
 
 def test_negative_pooling_padding():
-    with pytest.raises(SettingError, match=r"^padding: expected an integer of at least 0, got -1$"):
+    with pytest.raises(SettingError, match=r"^pool2d padding: expected an integer of at least 0, got -1$"):
         pool2d_output_size((9, 9), 3, padding=-1)
 
 

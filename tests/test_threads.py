@@ -102,7 +102,8 @@ def test_no_control_groups(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("affinity", "quota", "expected"), [(8, None, 8), (8, 2.0, 2), (8, 2.1, 3), (2, 64.0, 2), (8, 0.1, 1), (1, None, 1)]
+    ("affinity", "quota", "expected"),
+    [(8, None, 8), (8, 2.0, 2), (8, 2.1, 3), (2, 64.0, 2), (8, 0.1, 1), (1, None, 1), (9999, None, 4096)],
 )
 def test_the_smaller_of_affinity_and_quota(monkeypatch, affinity, quota, expected):
     monkeypatch.delenv("CONVNET_NUM_THREADS", raising=False)
@@ -111,7 +112,7 @@ def test_the_smaller_of_affinity_and_quota(monkeypatch, affinity, quota, expecte
     assert threads.available_cpus() == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), [("3", 3), (" 64 ", 64)])
+@pytest.mark.parametrize(("text", "expected"), [("3", 3), (" 64 ", 64), ("4096", 4096)])
 def test_the_environment_decides(monkeypatch, text, expected):
     monkeypatch.setenv("CONVNET_NUM_THREADS", text)
     assert threads.available_cpus() == expected
@@ -122,12 +123,12 @@ def test_an_empty_variable_is_no_variable(monkeypatch):
     assert 1 <= threads.available_cpus() <= threads.affinity_cpus()
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", " ", "²"])
-def test_a_variable_that_is_no_positive_integer(monkeypatch, text):
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", " ", "²", "4097", "9" * 5000])
+def test_a_variable_that_is_no_number_of_threads(monkeypatch, text):
     monkeypatch.setenv("CONVNET_NUM_THREADS", text)
     with pytest.raises(SettingError) as error:
         threads.available_cpus()
-    assert str(error.value) == f"CONVNET_NUM_THREADS: expected a positive integer, got {text!r}"
+    assert str(error.value) == f"CONVNET_NUM_THREADS: expected an integer from 1 to 4096, got {text!r}"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")

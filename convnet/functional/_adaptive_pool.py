@@ -64,7 +64,8 @@ def adaptive_avg_pool2d(x: FloatArray, output_size: IntPair) -> FloatArray:
     array([[1., 3.]])
     """
     x = _maps(x, "adaptive_avg_pool2d", "x")
-    y = empty((x.shape[0], *pair(output_size, "output_size"), x.shape[1]), x.dtype)
+    size = pair(output_size, "adaptive_avg_pool2d output_size")
+    y = empty((x.shape[0], *size, x.shape[1]), x.dtype)
     kernels.adaptive_average_pool2d_forward(to_nhwc(x), y)
     return to_nchw(y)
 
@@ -133,7 +134,7 @@ def adaptive_max_pool2d(
     array([[2., 4.]])
     """
     x = _maps(x, "adaptive_max_pool2d", "x")
-    size = pair(output_size, "output_size")
+    size = pair(output_size, "adaptive_max_pool2d output_size")
     y = empty((x.shape[0], *size, x.shape[1]), x.dtype)
     if not return_codes:
         kernels.adaptive_max_pool2d_forward(to_nhwc(x), y, None)

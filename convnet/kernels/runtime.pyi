@@ -1,7 +1,5 @@
 from typing import SupportsIndex
 
-MAX_THREADS: int
-
 class Buffer:
     def __init__(self, nbytes: int) -> None: ...
     def __len__(self) -> int: ...

@@ -8,7 +8,7 @@ import os
 from cpython.buffer cimport PyBuffer_FillInfo
 
 from convnet.errors import SettingError, UnsupportedError
-from convnet.threads import available_cpus
+from convnet.threads import MAX_THREADS, available_cpus
 
 
 cdef extern from "runtime.h" nogil:
@@ -58,9 +58,6 @@ cdef const cn_kernels *kernels_for(int itemsize, bint narrow) noexcept nogil:
 
 
 # ---- threads ---------------------------------------------------------------------------------------------------
-
-MAX_THREADS = 4096
-
 
 def set_num_threads(n):
     """Set how many threads a call may use, the calling one included."""

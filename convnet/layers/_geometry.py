@@ -6,9 +6,9 @@ from typing import Literal
 from convnet.shapes import Padding, Sides, conv2d_padding
 
 
-def canonical_padding(padding: Padding) -> Literal["same"] | Sides:
+def canonical_padding(padding: Padding, who: str) -> Literal["same"] | Sides:
     """``((top, bottom), (left, right))``, or "same", which depends on the size of the map."""
-    sides = conv2d_padding(padding, (1, 1), kernel_size=1)
+    sides = conv2d_padding(padding, (1, 1), kernel_size=1, who=who)
     return "same" if padding == "same" else sides
 
 

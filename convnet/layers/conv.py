@@ -87,7 +87,7 @@ class Conv2d(Layer):
         self.out_channels = integer(out_channels, "Conv2d out_channels")
         self.kernel_size = pair(kernel_size, "Conv2d kernel_size")
         self.stride = pair(stride, "Conv2d stride")
-        self.padding = canonical_padding(padding)
+        self.padding = canonical_padding(padding, "Conv2d")
         self.dilation = pair(dilation, "Conv2d dilation")
         self.groups = integer(groups, "Conv2d groups")
         if self.in_channels % self.groups or self.out_channels % self.groups:

@@ -69,7 +69,7 @@ class MaxPool2d(Layer):
         self.kernel_size = pair(kernel_size, "MaxPool2d kernel_size")
         self.stride = self.kernel_size if stride is None else pair(stride, "MaxPool2d stride")
         self.dilation = pair(dilation, "MaxPool2d dilation")
-        self.padding = pool2d_padding(padding, self.kernel_size, self.dilation)
+        self.padding = pool2d_padding(padding, self.kernel_size, self.dilation, "MaxPool2d")
         self.ceil_mode = bool(ceil_mode)
 
     @property
@@ -154,7 +154,7 @@ class AvgPool2d(Layer):
     ) -> None:
         self.kernel_size = pair(kernel_size, "AvgPool2d kernel_size")
         self.stride = self.kernel_size if stride is None else pair(stride, "AvgPool2d stride")
-        self.padding = pool2d_padding(padding, self.kernel_size)
+        self.padding = pool2d_padding(padding, self.kernel_size, who="AvgPool2d")
         self.ceil_mode = bool(ceil_mode)
         self.count_include_pad = bool(count_include_pad)
 
