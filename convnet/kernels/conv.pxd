@@ -22,6 +22,7 @@ cdef struct Slide:
     Correlation p
     bint relu
     Py_ssize_t fold                        # neighbouring pixels that are columns of one; see fold_of
+    bint finite                            # whether folded pixels were
     Py_ssize_t outputs                     # channels of the output
     Py_ssize_t pool_y, pool_x              # windows of a fused max pool; 1 without
     const cn_kernels *pool_kernels         # vectors that fit a pixel in scratch memory
@@ -35,19 +36,19 @@ cdef struct Slide:
     Py_ssize_t image_stride, row_stride    # of the output, in elements
 
 
-# All of a forward pass but its arrays; `finish_forward` releases it. A `fold` above 1, at most fold_of_layer, computes
-# neighbouring pixels together; then x must be finite.
+# All of a forward pass but its arrays; `finish_forward` releases it. A `fold` above 1, that of fold_of_layer, computes
+# neighbouring pixels together.
 cdef Py_ssize_t fold_of_layer(const Convolution *layer) noexcept nogil
 cdef bint plan_forward(
     Slide *s, const Convolution *layer, const char *w_oihw, const char *b, Py_ssize_t fold,
 ) except False
 cdef void finish_forward(Slide *s) noexcept nogil
 
-# y, and with a fused max pool the codes unless NULL, for n images; False when out of memory.
-cdef bint run_forward(const Slide *plan, Py_ssize_t n, const char *x_nhwc, char *y_nhwc, char *codes) noexcept nogil
-
-# Whether all n elements are finite, looked for in as many parts as there are images.
-cdef bint all_finite(const char *x, Py_ssize_t n, Py_ssize_t images, Py_ssize_t item) noexcept nogil
+# y, and with a fused max pool the codes unless NULL, for n images; False when out of memory. If `finite` is then False,
+# the result is to be computed again without folding.
+cdef bint run_forward(
+    const Slide *plan, Py_ssize_t n, const char *x_nhwc, char *y_nhwc, char *codes, bint *finite,
+) noexcept nogil
 
 # Plan strips of whole multiples of `unit` rows with `result_pixel` elements of scratch memory an output pixel, allocate
 # and fill the tables. `finish` releases them, also after a failure.

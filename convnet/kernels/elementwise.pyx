@@ -13,6 +13,8 @@ ctypedef fused real:
 
 # Elements of a task: 64 KiB of float32, a few microseconds of work.
 cdef Py_ssize_t BLOCK = 16384
+# Smaller, so that the threads' shares are even: lenet's step, two threads: 1.06 ms instead of 1.09.
+cdef Py_ssize_t UPDATE_BLOCK = 4096
 
 
 cdef inline Py_ssize_t least(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
@@ -21,6 +23,10 @@ cdef inline Py_ssize_t least(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
 
 cdef inline Py_ssize_t blocks(Py_ssize_t n) noexcept nogil:
     return (n + BLOCK - 1) // BLOCK
+
+
+cdef inline Py_ssize_t update_blocks(Py_ssize_t n) noexcept nogil:
+    return (n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
 
 
 cdef struct Arrays:
@@ -146,9 +152,9 @@ cdef void sgd_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef const Parameter *p = s.parameters
     while index >= p[1].first_task:
         p += 1
-    cdef Py_ssize_t start = (index - p.first_task) * BLOCK, at = start * p.item
+    cdef Py_ssize_t start = (index - p.first_task) * UPDATE_BLOCK, at = start * p.item
     cdef char *velocity = NULL if p.first == NULL else p.first + at
-    p.kernels.sgd(p.value + at, p.grad + at, velocity, least(BLOCK, p.n - start),
+    p.kernels.sgd(p.value + at, p.grad + at, velocity, least(UPDATE_BLOCK, p.n - start),
                   s.lr, s.momentum, s.nesterov, s.weight_decay)
 
 
@@ -157,9 +163,9 @@ cdef void adam_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef const Parameter *p = s.parameters
     while index >= p[1].first_task:
         p += 1
-    cdef Py_ssize_t start = (index - p.first_task) * BLOCK, at = start * p.item
-    p.kernels.adam(p.value + at, p.grad + at, p.first + at, p.second + at, least(BLOCK, p.n - start), p.step_size,
-                   s.beta1, s.beta2, s.eps, p.root_correction, s.weight_decay, s.shrink)
+    cdef Py_ssize_t start = (index - p.first_task) * UPDATE_BLOCK, at = start * p.item
+    p.kernels.adam(p.value + at, p.grad + at, p.first + at, p.second + at, least(UPDATE_BLOCK, p.n - start),
+                   p.step_size, s.beta1, s.beta2, s.eps, p.root_correction, s.weight_decay, s.shrink)
 
 
 cdef class Updates:
@@ -190,7 +196,7 @@ cdef class Updates:
         p.value, p.grad = <char *> &value[0], <char *> &grad[0]
         p.first = NULL if first is None else <char *> &first[0]
         p.second = NULL if second is None else <char *> &second[0]
-        p[1].first_task = p.first_task + blocks(p.n)
+        p[1].first_task = p.first_task + update_blocks(p.n)
         self.count += 1
         self.nbytes += p.n * p.item
 

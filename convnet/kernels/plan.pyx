@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from convnet.kernels.conv cimport (
-    Convolution, Slide, all_finite, finish_forward, fold_of_layer, plan_forward, run_forward,
+    Convolution, Slide, finish_forward, fold_of_layer, plan_forward, run_forward,
 )
 from convnet.kernels.dense cimport Product, finish_dense, plan_dense, run_dense
 from convnet.kernels.depthwise cimport finish_depthwise, plan_depthwise, run_depthwise
@@ -48,16 +48,17 @@ cdef struct Convolved:
     bint (*run_other)(const void *plan, Py_ssize_t n, const char *x, char *y) noexcept nogil
     void (*finish_other)(void *plan) noexcept nogil
     Slide plain, folded             # the folded one, if any, serves finite maps
-    Py_ssize_t fold, elements       # of x
+    Py_ssize_t fold
 
 
 cdef bint run_conv2d(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
     cdef Convolved *s = <Convolved *> step.state
     if s.other != NULL:
         return s.run_other(s.other, n, a, y)
-    if s.fold > 1 and all_finite(a, n * s.elements, n, step.item):
-        return run_forward(&s.folded, n, a, y, NULL)
-    return run_forward(&s.plain, n, a, y, NULL)
+    cdef bint finite = s.fold > 1
+    if finite and not run_forward(&s.folded, n, a, y, NULL, &finite):
+        return False
+    return finite or run_forward(&s.plain, n, a, y, NULL, &finite)
 
 
 cdef bint plan_conv2d(Convolved *s, const Convolution *layer, str algorithm, const char *w, const char *b) except False:
@@ -291,7 +292,6 @@ cdef class Plan:
         cdef Py_ssize_t elements = layer.oh // layer.pool_y * (layer.ow // layer.pool_x) * layer.o
         cdef Step *step = self.new_step(x_place, 0, y_place, elements, sizeof(Convolved))
         s = <Convolved *> step.state
-        s.elements = layer.h * layer.w * layer.c
         self.arrays.append(b)
         try:
             plan_conv2d(s, &layer, algorithm, w, bias)

@@ -103,6 +103,7 @@ class Graph(Layer):
             raise SettingError(
                 f"{who}: expected all nodes to lead to the output {self.output!r}, got {loose} beside it"
             )
+        self._trained = {name for name, node in self._nodes.items() if any(True for _ in node.layer.named_parameters())}
         self._done = {name: [source for source in last if last[source] == name] for name in self._nodes}
         if self.input_shape is not None:
             self.output_shape(self.input_shape)
@@ -156,9 +157,9 @@ class Graph(Layer):
 
         That of its output is wanted if so, or if it has parameters.
         """
-        node, child = self._nodes[name], ctx.child(name)
-        child.wants_dx = not ctx.wanted.isdisjoint(node.sources)
-        if child.wants_dx or any(True for _ in node.layer.named_parameters()):
+        child = ctx.child(name)
+        child.wants_dx = not ctx.wanted.isdisjoint(self._nodes[name].sources)
+        if child.wants_dx or name in self._trained:
             ctx.wanted.add(name)
         return child
 
