@@ -4,27 +4,28 @@ The algorithms take turns, so that a change of the machine's speed hits both; ea
 have gone to others meanwhile, and the best of all second ones counts. The last column tells what `conv2d_algorithm`
 chooses: W for Winograd's algorithm, d for the direct one.
 
-    CONVNET_CPU=avx2 python benchmarks/convolutions.py --threads 1 4x64x224-64 64x32x16-64
+    CONVNET_CPU=avx2 python benchmarks/convolutions.py --threads 1 4x64x224 64x32x16
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from collections.abc import Callable
 
 import numpy as np
+from shapes import SHAPES, Shape
 
 import convnet
 from convnet.functional import conv2d, conv2d_backward
 
-LAYERS = ["4x256x56-256", "4x64x224-64", "4x512x28-512", "4x512x14-512", "64x32x16-64", "32x16x28-16", "1x64x8-64"]
+LAYERS = [shape for shape in SHAPES if (shape.kernel, shape.stride, shape.groups) == (3, 1, 1)]
 PASSES = "forward", "dx", "dw"
 
 
-def calls(n: int, c: int, size: int, out: int) -> dict[tuple[str, str], Callable[[], object]]:
+def calls(shape: Shape) -> dict[tuple[str, str], Callable[[], object]]:
     """One call for each pass and algorithm, on channels-last maps."""
+    n, c, size, out = shape.batch, shape.channels, shape.side, shape.out
     rng = np.random.default_rng(0)
     maps = (rng.standard_normal((n, size, size, k), np.float32).transpose(0, 3, 1, 2) for k in (c, out))
     (x, dy), w = maps, rng.standard_normal((out, c, 3, 3), np.float32)
@@ -53,21 +54,22 @@ def best_times(made: dict[tuple[str, str], Callable[[], object]], rounds: int) -
 def main() -> None:
     """Print a line for each layer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("layers", nargs="*", default=LAYERS, help="NxCxSIZE-OUT")
+    parser.add_argument("layers", nargs="*", default=[""], help="only layers whose name has one of these in it")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     convnet.set_num_threads(options.threads)
     print(convnet.show_versions()["kernels"], f"{options.threads} threads")
-    print(f"{'layer':<14}" + "".join(f"{name + ': direct, Winograd':>28}" for name in PASSES) + "  auto")
-    for layer in options.layers:
-        n, c, size, out = map(int, re.split("[x-]", layer))
-        best = best_times(calls(n, c, size, out), options.rounds)
-        rates = [2e-9 * n * size * size * c * out * 9 / seconds for seconds in best.values()]
+    print(f"{'layer':<18}" + "".join(f"{name + ': direct, Winograd':>28}" for name in PASSES) + "  auto")
+    for shape in LAYERS:
+        if not any(text in str(shape) for text in options.layers):
+            continue
+        best = best_times(calls(shape), options.rounds)
+        rates = [2e-9 * shape.multiply_adds / seconds for seconds in best.values()]
         columns = [f"{d:>13.0f} {w:>6.0f} ({w / d:.1f}x)" for d, w in zip(rates[:3], rates[3:], strict=True)]
-        chosen = convnet.conv2d_algorithm((n, c, size, size), (out, c, 3, 3), padding=1)
-        letters = "".join("W" if name == "winograd" else "d" for name in chosen)
-        print(f"{layer:<14}" + "".join(f"{column:>28}" for column in columns) + f"  {letters}", flush=True)
+        sizes = (shape.batch, shape.channels, shape.side, shape.side), (shape.out, shape.channels, 3, 3)
+        letters = "".join("W" if name == "winograd" else "d" for name in convnet.conv2d_algorithm(*sizes, padding=1))
+        print(f"{shape!s:<18}" + "".join(f"{column:>28}" for column in columns) + f"  {letters}", flush=True)
 
 
 if __name__ == "__main__":

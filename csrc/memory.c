@@ -21,7 +21,7 @@
 #define DEFAULT_LIMIT ((size_t)1 << 30)
 
 /* The blocks of a step are never all in use at once, and none serves another class: without room beyond the peak, the
-   step of a small network evicted at its end what it needed at its start (12 blocks, 75 page faults, 150 of 870 us). */
+   step of a small network evicted at its end what it needed at its start (12 blocks and 75 page faults a step). */
 #define SPARE ((size_t)16 << 20)
 
 /* From two of these on, a block asks for huge pages: the first touch of 64 MiB then takes 10 ms instead of 24. */

@@ -12,7 +12,7 @@ from sides.base import LR, MOMENTUM, Side, Work, channels_last
 
 
 class Convnet(Side):
-    """`convnet.Trainer`, `convnet.Predictor` (before there was one: the fused model), and `convnet.functional`."""
+    """`convnet.Trainer`, `convnet.Predictor` and `convnet.functional`."""
 
     def __init__(self, threads: int) -> None:
         convnet.set_num_threads(threads)
@@ -26,11 +26,7 @@ class Convnet(Side):
 
     def inference(self, network: Network, x: np.ndarray) -> Work:
         """Apply the finished model."""
-        model, x = network.make(), channels_last(x)
-        if hasattr(convnet, "Predictor"):
-            predict = convnet.Predictor(model, input_shape=network.input_shape)
-        else:
-            predict = convnet.fuse(model)
+        predict, x = convnet.Predictor(network.make(), input_shape=network.input_shape), channels_last(x)
         return Work(lambda: predict(x), lambda: {"outputs": predict(x)})
 
     def convolution(self, shape: Shape, arrays: tuple[np.ndarray, ...], which: str) -> Work:
@@ -45,11 +41,9 @@ class Convnet(Side):
         return Work(run, lambda: {which: run()})
 
 
-def algorithm(shape: Shape, which: str) -> str | None:
-    """What convnet chooses for a pass of a convolution; None before there was a choice."""
-    if not hasattr(convnet, "conv2d_algorithm"):
-        return None
+def algorithm(shape: Shape, which: str) -> str:
+    """What convnet chooses for a pass of a convolution."""
     input_shape = shape.batch, shape.channels, shape.side, shape.side
     weight_shape = shape.out, shape.channels // shape.groups, shape.kernel, shape.kernel
     chosen = convnet.conv2d_algorithm(input_shape, weight_shape, **shape.settings)
-    return getattr(chosen, which.replace(" ", "_"))
+    return str(getattr(chosen, which.replace(" ", "_")))
