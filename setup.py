@@ -21,7 +21,19 @@ else:
 
 # The module that owns the process-wide state links all of csrc; the others reach it through runtime.pxd.
 SOURCES = {"runtime": sorted(glob("csrc/*.c"))}
-MODULES = ["runtime", "conv", "conv_weights", "dense", "depthwise", "elementwise", "norm", "plan", "pool", "winograd"]
+MODULES = [
+    "runtime",
+    "conv",
+    "conv_weights",
+    "dense",
+    "depthwise",
+    "elementwise",
+    "norm",
+    "plan",
+    "pool",
+    "winograd",
+    "winograd_weights",
+]
 
 
 def extension(name: str, sources: list[str]) -> Extension:

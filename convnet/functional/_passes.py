@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from convnet.functional._algorithm import COSTS, Algorithm, Problem, takes_winograd
 from convnet.functional._arrays import FloatArray, empty
-from convnet.kernels import conv, conv_weights, depthwise, elementwise, winograd
+from convnet.kernels import conv, conv_weights, depthwise, elementwise, winograd, winograd_weights
 
 
 class Upstream(NamedTuple):
@@ -69,7 +69,7 @@ def weight_gradient(
     """Add to dw and db, either of which may be None: the sums of dy alone need no algorithm."""
     tiled = problem._replace(pool=(1, 1))
     if dw is not None and takes_winograd(tiled, COSTS.weight_gradient, algorithm, who):
-        winograd.winograd_weight_gradient(*upstream, x, dw, db, *problem.padding, *problem.pool)
+        winograd_weights.winograd_weight_gradient(*upstream, x, dw, db, *problem.padding, *problem.pool)
     elif problem.depthwise:
         kh, kw = problem.w_shape[2:]
         depthwise.depthwise_weight_gradient(upstream.dy, x, dw, db, kh, kw, *problem.window)

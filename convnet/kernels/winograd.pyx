@@ -4,8 +4,8 @@
 
 A map is cut into tiles of 4 x 4 outputs. Each is transformed into its values at 36 points; at each point the values of
 a group of tiles, (tiles x channels), are multiplied with the transformed weights, (channels x outputs), by the same
-register tile as all else; the products are transformed back. The weight gradient multiplies, at each point, the values
-of the map with those of dy and contracts over tiles instead of channels.
+register tile as all else; the products are transformed back. The weight gradient lives in
+winograd_weights.pyx.
 
 Transformed data is 2.25 times as large as the map, so a group has few enough tiles to stay in L2 between the steps.
 The 36 planes lie a cache line more than a multiple of their size apart: at a power of two a tile's 36 values would
@@ -15,7 +15,6 @@ Work is cut by shape alone, as in conv.pyx; what is fused to a convolution works
 """
 
 from libc.stdint cimport int32_t, uint8_t
-from libc.string cimport memset
 
 from convnet.kernels.conv cimport real, upstream_of
 from convnet.kernels.correlation cimport Upstream, ceil_div, least, most, upstream_row
@@ -23,46 +22,11 @@ from convnet.kernels.runtime cimport (
     alloc, cn_kernels, cn_pool_run, cn_product, cn_winograd_tile, kernels_for, num_threads, parallel_for, release,
 )
 
-cdef enum:
-    POINTS = 36
-    TILE = 4        # outputs a side
-    TAPS = 9
-    LINE = 64       # bytes
-
-# Tiles of a group and outputs multiplied at a time. 64 channels, 112 x 112 pixels, AVX-512, one thread: 555 GFLOP/s
-# (counted as for the direct sum), with 32 tiles 529, with 96 483; 256 channels, 28 x 28: 469, with 32 tiles 429.
-cdef Py_ssize_t GROUP = 64
+# Outputs multiplied at a time.
 cdef Py_ssize_t BLOCK = 192
 
 
-cdef inline Py_ssize_t padded(Py_ssize_t elements, Py_ssize_t item) noexcept nogil:
-    """Elements of a plane: whole cache lines and one more."""
-    return (ceil_div(elements * item, LINE) + 1) * LINE // item
-
-
-cdef inline Py_ssize_t whole(const cn_kernels *kernels, Py_ssize_t channels) noexcept nogil:
-    return ceil_div(channels, kernels.lanes) * kernels.lanes
-
-
 # ---- tiles of a map --------------------------------------------------------------------------------------------------
-
-
-cdef struct Grid:
-    # A map (n, h, w, c) cut into tiles, `down` x `across` an image, whose first pixels are 4 apart
-    const cn_kernels *kernels
-    Py_ssize_t item, h, w, c
-    const char *map
-    const Upstream *upstream               # in place of `map` behind fused layers, or NULL
-    Py_ssize_t span, top, left             # pixels of a tile a side; how far the first one begins outside the map
-    Py_ssize_t down, across
-    Py_ssize_t plane, step                 # elements from point to point, from tile to tile, once transformed
-
-
-cdef struct Wanted:
-    # Of which channels; `strip` is room for strip_bytes(), `sums`, or NULL, receives the sums over the tiles' pixels
-    Py_ssize_t channel, channels
-    char *strip
-    char *sums
 
 
 cdef Py_ssize_t strip_bytes(const Grid *g, Py_ssize_t tiles) noexcept nogil:
@@ -266,9 +230,10 @@ cdef void convolve_group(void *job, ptrdiff_t index, int worker) noexcept nogil:
 
 
 # Tasks at least, where tiles are few: then the outputs are cut, too, into blocks of at least so many, and all groups
-# are transformed before.
-cdef Py_ssize_t FEW_TASKS = 16
+# are transformed before; where that is not enough, groups become smaller. On one thread, 16 tiles of 64 channels are as
+# fast as 64.
 cdef Py_ssize_t LEAST_OUTPUTS = 64
+cdef Py_ssize_t LEAST_TILES = 16
 
 
 cdef void cut_convolution(Convolution *s) noexcept nogil:
@@ -276,8 +241,9 @@ cdef void cut_convolution(Convolution *s) noexcept nogil:
     cdef Grid *g = &s.source
     s.tiles = s.n * g.down * g.across
     s.groups = ceil_div(s.tiles, GROUP)
-    s.group = ceil_div(s.tiles, s.groups)
     s.blocks = most(1, least(ceil_div(FEW_TASKS, s.groups), s.o // LEAST_OUTPUTS))
+    s.groups = most(s.groups, least(ceil_div(FEW_TASKS, s.blocks), ceil_div(s.tiles, LEAST_TILES)))
+    s.group = ceil_div(s.tiles, s.groups)
     s.block = least(ceil_div(BLOCK, g.kernels.lanes), s.weights.vectors) * g.kernels.lanes
     g.step = whole(g.kernels, g.c)
     g.plane, s.plane = padded(s.group * g.step, g.item), padded(s.group * s.block, g.item)
@@ -415,179 +381,3 @@ def winograd_data_gradient(
     s.bias, s.relu, s.pool_y, s.pool_x = NULL, False, 1, 1
     s.out, s.codes = <char *> &dx_nhwc[0, 0, 0, 0], NULL
     convolve(&s)
-
-
-# ---- weight gradient -------------------------------------------------------------------------------------------------
-
-# It is summed in up to this many chunks of tiles, each into a buffer of its own, that meet in a fixed tree.
-cdef Py_ssize_t MOST_CHUNKS = 16
-# All those buffers together; above it fewer chunks are made.
-cdef Py_ssize_t CHUNK_BYTES = 32 * 1024 * 1024
-# Channels and outputs of a task: with the values of a group its sums take 1.8 MB. 128 are a fourth faster for 256
-# channels of 28 x 28 pixels (fewer transforms again), a fifth slower for 512 of 14 x 14, and leave a quarter of the
-# tasks.
-cdef Py_ssize_t GRADIENT_BLOCK = 64
-# Elements of a task that adds buffers; channels of one that transforms sums back.
-cdef Py_ssize_t SUM_BLOCK = 4096
-cdef Py_ssize_t BACK_BLOCK = 32
-
-
-cdef struct WeightGradient:
-    Grid x, dy
-    Upstream upstream
-    bint bias                              # whether the sums of dy are wanted
-    Py_ssize_t tiles, group                # of all images; at most, of those transformed at a time
-    Py_ssize_t chunks, c_blocks, o_blocks  # tasks are chunks of tiles by blocks of channels by blocks of outputs
-    Py_ssize_t part, plane, row            # elements of a chunk's buffer: (points, c, outputs), then the bias; strides
-    char *parts
-    char *dw
-    char *scratch                          # for each worker: x at the points, dy at the points, a strip
-    Py_ssize_t scratch_bytes, x_bytes, dy_bytes
-    int32_t *channel                       # offsets of channels, of a group's tiles among the values of x, of sums
-    int32_t *tile
-    int32_t *sum_row
-
-
-cdef void gradient_task(void *job, ptrdiff_t index, int worker) noexcept nogil:
-    """One chunk of tiles, one block of channels, one block of outputs."""
-    cdef WeightGradient *s = <WeightGradient *> job
-    cdef Grid *x = &s.x
-    cdef Grid *dy = &s.dy
-    cdef Py_ssize_t chunk = index // s.c_blocks // s.o_blocks, first = chunk * s.tiles // s.chunks, p, tiles
-    cdef Py_ssize_t end = (chunk + 1) * s.tiles // s.chunks, start = first
-    cdef Py_ssize_t c_block = index // s.o_blocks % s.c_blocks, o_block = index % s.o_blocks
-    cdef char *x_values = s.scratch + worker * s.scratch_bytes
-    cdef char *dy_values = x_values + s.x_bytes
-    cdef char *part = s.parts + chunk * s.part * x.item
-    cdef Wanted from_x, from_dy
-    cdef cn_product product
-    cut_block(&from_x, x.kernels, x.c, c_block, s.c_blocks)
-    cut_block(&from_dy, x.kernels, dy.c, o_block, s.o_blocks)
-    from_x.strip = from_dy.strip = dy_values + s.dy_bytes
-    if s.bias and c_block == 0:
-        from_dy.sums = part + (POINTS * s.plane + from_dy.channel) * x.item
-        memset(from_dy.sums, 0, from_dy.channels * x.item)
-    product.rows, product.cols = from_x.channels, whole(x.kernels, from_dy.channels)
-    product.a_row, product.a_k, product.c_row = s.channel, s.tile, s.sum_row
-    product.b_k, product.b_vector, product.bias = dy.step, x.kernels.lanes, NULL
-    while first < end:
-        tiles = least(s.group, end - first)
-        transform_tiles(x, first, tiles, &from_x, x_values)
-        transform_tiles(dy, first, tiles, &from_dy, dy_values)
-        product.depth, product.accumulate, product.two_chains = tiles, first > start, False
-        for p in range(POINTS):
-            product.a = x_values + p * x.plane * x.item
-            product.b = dy_values + p * dy.plane * x.item
-            product.c = part + (p * s.plane + from_x.channel * s.row + from_dy.channel) * x.item
-            x.kernels.product(&product)
-        first += tiles
-
-
-cdef void cut_block(Wanted *q, const cn_kernels *kernels, Py_ssize_t channels, Py_ssize_t block,
-                    Py_ssize_t blocks) noexcept nogil:
-    """Block number `block` of the channels, in whole vectors."""
-    cdef Py_ssize_t vectors = ceil_div(channels, kernels.lanes)
-    q.channel = block * vectors // blocks * kernels.lanes
-    q.channels = least((block + 1) * vectors // blocks * kernels.lanes, channels) - q.channel
-    q.sums = NULL
-
-
-cdef void sum_parts(void *job, ptrdiff_t index, int worker) noexcept nogil:
-    """Add the chunks' buffers pairwise, in a tree that depends on their number alone."""
-    cdef WeightGradient *s = <WeightGradient *> job
-    cdef Py_ssize_t start = index * SUM_BLOCK, count = least(SUM_BLOCK, s.part - start), distance = 1, chunk
-    cdef char *block = s.parts + start * s.x.item
-    while distance < s.chunks:
-        chunk = 0
-        while chunk + distance < s.chunks:
-            s.x.kernels.add(block + chunk * s.part * s.x.item, block + (chunk + distance) * s.part * s.x.item, count)
-            chunk += 2 * distance
-        distance *= 2
-
-
-cdef void add_taps(void *job, ptrdiff_t index, int worker) noexcept nogil:
-    """Transform the sums of one vector of outputs and a block of channels back and add them to dw."""
-    cdef WeightGradient *s = <WeightGradient *> job
-    cdef const cn_kernels *kernels = s.x.kernels
-    cdef Py_ssize_t blocks = ceil_div(s.x.c, BACK_BLOCK), item = s.x.item, lanes = kernels.lanes, o
-    cdef Py_ssize_t col = index // blocks * lanes, c = index % blocks * BACK_BLOCK, count = least(BACK_BLOCK, s.x.c - c)
-    cdef char *taps = s.scratch + worker * s.scratch_bytes
-    cdef char *turned = taps + BACK_BLOCK * TAPS * lanes * item
-    cdef Py_ssize_t outputs = least(lanes, s.dy.c - col)
-    kernels.winograd_taps(taps, s.parts + (c * s.row + col) * item, count, s.row, s.plane)
-    kernels.transpose(turned, taps, count * TAPS, outputs, count * TAPS, lanes)
-    for o in range(outputs):
-        kernels.add(s.dw + ((col + o) * s.x.c + c) * TAPS * item, turned + o * count * TAPS * item, count * TAPS)
-
-
-cdef void cut_gradient(WeightGradient *s) noexcept nogil:
-    """Choose chunks and blocks from the shape alone."""
-    cdef Grid *x = &s.x
-    cdef Grid *dy = &s.dy
-    s.row = whole(x.kernels, dy.c)
-    s.plane = padded(x.c * s.row, x.item)
-    s.part = POINTS * s.plane + dy.c
-    s.c_blocks, s.o_blocks = ceil_div(x.c, GRADIENT_BLOCK), ceil_div(dy.c, GRADIENT_BLOCK)
-    s.chunks = most(1, least(least(MOST_CHUNKS, s.tiles // (2 * GROUP)), CHUNK_BYTES // (s.part * x.item)))
-    s.group = least(s.tiles, GROUP)
-    x.step, dy.step = least(GRADIENT_BLOCK, whole(x.kernels, x.c)), least(GRADIENT_BLOCK, s.row)
-    x.plane, dy.plane = padded(s.group * x.step, x.item), padded(s.group * dy.step, x.item)
-    s.x_bytes, s.dy_bytes = POINTS * x.plane * x.item, POINTS * dy.plane * x.item
-    s.scratch_bytes = most(s.x_bytes + s.dy_bytes + strip_bytes(dy, s.group),
-                           2 * BACK_BLOCK * TAPS * x.kernels.lanes * x.item)
-
-
-cdef bint run_gradient(WeightGradient *s, char *db) except False:
-    cdef Py_ssize_t i, c = s.x.c, outputs = s.dy.c
-    cdef double macs = <double> s.tiles * POINTS * c * outputs
-    cut_gradient(s)
-    s.parts = <char *> alloc(s.chunks * s.part * s.x.item)
-    s.channel = <int32_t *> alloc((2 * GRADIENT_BLOCK + s.group) * sizeof(int32_t))
-    s.sum_row, s.tile = s.channel + GRADIENT_BLOCK, s.channel + 2 * GRADIENT_BLOCK
-    s.scratch = <char *> alloc(s.scratch_bytes * num_threads())
-    try:
-        if s.parts == NULL or s.channel == NULL or s.scratch == NULL:
-            raise MemoryError("conv2d: no memory for the partial sums of a weight gradient")
-        with nogil:
-            for i in range(GRADIENT_BLOCK):
-                s.channel[i], s.sum_row[i] = <int32_t> i, <int32_t> (i * s.row)
-            for i in range(s.group):
-                s.tile[i] = <int32_t> (i * s.x.step)
-            parallel_for(gradient_task, s, s.chunks * s.c_blocks * s.o_blocks, 2 * macs)
-            if s.chunks > 1:
-                parallel_for(sum_parts, s, ceil_div(s.part, SUM_BLOCK), 32.0 * s.part * (s.chunks - 1))
-            parallel_for(add_taps, s, ceil_div(outputs, s.x.kernels.lanes) * ceil_div(c, BACK_BLOCK), 16.0 * s.part)
-            if s.bias:
-                s.x.kernels.add(db, s.parts + POINTS * s.plane * s.x.item, outputs)
-    finally:
-        release(s.parts)
-        release(s.channel)
-        release(s.scratch)
-    return True
-
-
-def winograd_weight_gradient(
-    const real[:, :, :, ::1] dy_nhwc, const real[:, :, :, ::1] relu_output, const uint8_t[:, :, :, ::1] codes,
-    const real[:, :, :, ::1] x_nhwc, real[:, :, :, ::1] dw_oihw, real[::1] db,
-    Py_ssize_t top, Py_ssize_t left, Py_ssize_t pool_y, Py_ssize_t pool_x,
-):
-    """As `conv2d_weight_gradient`; ``dw_oihw`` must be given, ``db`` may be None."""
-    cdef WeightGradient s
-    cdef Grid *x = &s.x
-    cdef Grid *dy = &s.dy
-    if dy_nhwc.shape[0] * dy_nhwc.shape[1] * dy_nhwc.shape[2] * dy_nhwc.shape[3] == 0:
-        return
-    x.kernels, x.item = kernels_for(sizeof(real), False), sizeof(real)
-    dy.kernels, dy.item = x.kernels, x.item
-    dy.h, dy.w, dy.c = dy_nhwc.shape[1] * pool_y, dy_nhwc.shape[2] * pool_x, dy_nhwc.shape[3]
-    dy.map, dy.span, dy.top, dy.left = <const char *> &dy_nhwc[0, 0, 0, 0], TILE, 0, 0
-    dy.upstream = &s.upstream if upstream_of(&s.upstream, dy_nhwc, relu_output, codes, pool_y, pool_x) else NULL
-    x.h, x.w, x.c = x_nhwc.shape[1], x_nhwc.shape[2], x_nhwc.shape[3]
-    x.map, x.span, x.top, x.left = <const char *> &x_nhwc[0, 0, 0, 0], TILE + 2, top, left
-    x.upstream = NULL
-    x.down, x.across = ceil_div(dy.h, TILE), ceil_div(dy.w, TILE)
-    dy.down, dy.across = x.down, x.across
-    s.tiles = dy_nhwc.shape[0] * x.down * x.across
-    s.bias = db is not None
-    s.dw = <char *> &dw_oihw[0, 0, 0, 0]
-    run_gradient(&s, <char *> &db[0] if s.bias else NULL)
