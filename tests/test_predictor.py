@@ -173,6 +173,16 @@ def test_the_chosen_algorithm_runs(algorithm, set_algorithm, rng):
     assert_same_bits(Predictor(model, (5, 17, 12))(x), model(x))
 
 
+@pytest.mark.parametrize(("batch_size", "algorithm"), [(1, "direct"), (16, "winograd")])
+def test_the_algorithm_is_chosen_for_the_batch_size(batch_size, algorithm, set_algorithm, rng):
+    """Many small maps share the transformed weights, which one would spend its time to read."""
+    model = Sequential(Conv2d(128, 128, 3, padding=1, rng=0))
+    predictor = Predictor(model, (128, 4, 4), batch_size=batch_size)
+    x = rng.standard_normal((3, 128, 4, 4)).astype(np.float32)
+    set_algorithm(algorithm)
+    assert_same_bits(predictor(x), model(x))
+
+
 def test_later_training_does_not_show():
     model, shape, x = _integers("lenet", np.float32, 3)
     predictor = Predictor(model, shape)
@@ -291,3 +301,5 @@ def test_what_does_not_fit():
         Predictor(model, (1, 8, 8))
     with pytest.raises(SettingError, match=r"^Predictor input_shape: expected"):
         Predictor(model, (3, 0, 8))
+    with pytest.raises(SettingError, match=r"^Predictor batch_size: expected an integer of at least 1, got 0$"):
+        Predictor(model, (3, 8, 8), batch_size=0)

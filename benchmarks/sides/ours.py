@@ -26,7 +26,8 @@ class Convnet(Side):
 
     def inference(self, network: Network, x: np.ndarray) -> Work:
         """Apply the finished model."""
-        predict, x = convnet.Predictor(network.make(), input_shape=network.input_shape), channels_last(x)
+        predict = convnet.Predictor(network.make(), input_shape=network.input_shape, batch_size=len(x))
+        x = channels_last(x)
         return Work(lambda: predict(x), lambda: {"outputs": predict(x)})
 
     def convolution(self, shape: Shape, arrays: tuple[np.ndarray, ...], which: str) -> Work:

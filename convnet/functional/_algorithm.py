@@ -86,37 +86,40 @@ class Cost(NamedTuple):
 
     direct: float
     """A multiply-add of the direct pass."""
+    packing: float
+    """The weights of the direct pass: so much times channels times outputs."""
     transforms: float
     """The transforms of a tile: so much times (channels + outputs)."""
     weights: float
     """The transform of the weights or of their gradient: so much times channels times outputs."""
-    traffic: float
-    """The same times the square of that: transformed weights that leave the caches."""
 
 
-# Fitted to the times of both algorithms in float32 on one thread, AVX-512 and AVX2: 1 to 16 images of 2 x 2 to 28 x 28
-# pixels, 3 to 512 channels. The 36 products of a tile cost as much as 53 of the direct sum: the register tile runs
-# shorter loops. A pass that would gain less than a fifth stays direct, for the smaller error.
+# Fitted to the times of both algorithms in float32 on one thread, AVX-512 and AVX2: 1 to 32 images of 4 x 4 to 28 x 28
+# pixels, 8 to 512 channels. The 36 products of a tile cost as much as 53 of the direct sum: the register tile runs
+# shorter loops. Weights beyond the caches cost as much as 9 tiles to read, unless more tiles hide it. A pass that would
+# gain less than a fifth stays direct, for the smaller error.
 PRODUCTS = 53
+READING = 480
+CACHED_WEIGHTS = 16384
 GAIN = 1.2
 LEAST_CHANNELS = 8
 COSTS = PerPass(
-    forward=Cost(direct=1, transforms=300, weights=200, traffic=1 / 160),
-    data_gradient=Cost(direct=1, transforms=300, weights=200, traffic=1 / 160),
-    weight_gradient=Cost(direct=1.3, transforms=450, weights=100, traffic=0),
+    forward=Cost(direct=1, packing=100, transforms=300, weights=200),
+    data_gradient=Cost(direct=1, packing=100, transforms=300, weights=200),
+    weight_gradient=Cost(direct=1.3, packing=100, transforms=450, weights=100),
 )
 
-# A plan has its weights transformed before, and chooses for one image: the same for every batch.
-PLANNED = Cost(direct=1, transforms=300, weights=0, traffic=1 / 160)
+# A plan has its weights packed or transformed before.
+PLANNED = Cost(direct=1, packing=0, transforms=300, weights=0)
 
 
 def _gains(problem: Problem, cost: Cost) -> bool:
     out, c = problem.w_shape[:2]
     height, width = problem.size
     tiles = problem.images * -(-height // 4) * -(-width // 4)
-    direct = cost.direct * 9 * problem.images * height * width * c * out
-    transformed = c * out * (cost.weights + cost.traffic * c * out)
-    winograd = tiles * (PRODUCTS * c * out + cost.transforms * (c + out)) + transformed
+    direct = c * out * (cost.direct * 9 * problem.images * height * width + cost.packing)
+    reading = READING * min(1, c * out / CACHED_WEIGHTS)
+    winograd = c * out * (max(PRODUCTS * tiles, reading) + cost.weights) + cost.transforms * tiles * (c + out)
     return min(c, out) >= LEAST_CHANNELS and direct > GAIN * winograd
 
 

@@ -32,13 +32,17 @@ class Plan:
         At most that many.
     places : int
         Elements of all places of one image.
+    images : int
+        As many as a run will mostly have: what convolutions' algorithms are chosen for.
     """
 
     INPUT = kernels.INPUT
     OUTPUT = kernels.OUTPUT
 
-    def __init__(self, input_shape: Shape, output_shape: Shape, dtype: np.dtype, operations: int, places: int) -> None:
-        self.input_shape, self.output_shape, self.dtype = input_shape, output_shape, dtype
+    def __init__(
+        self, input_shape: Shape, output_shape: Shape, dtype: np.dtype, operations: int, places: int, images: int
+    ) -> None:
+        self.input_shape, self.output_shape, self.dtype, self._images = input_shape, output_shape, dtype, images
         x_elements, y_elements = math.prod(input_shape), math.prod(output_shape)
         self._plan = kernels.Plan(operations, dtype.itemsize, places, x_elements, y_elements)
 
@@ -61,7 +65,7 @@ class Plan:
         size = input_shape[1], input_shape[2]
         out, window = conv_geometry(size, w.shape[2:], stride, padding, dilation)
         windows = (1, 1) if pool is None else pair(pool, "pool")
-        problem = Problem(1, out, w.shape, window, groups, self.dtype, windows)
+        problem = Problem(self._images, out, w.shape, window, groups, self.dtype, windows)
         direct = "depthwise" if problem.depthwise else "direct"
         algorithm = "winograd" if takes_winograd(problem, PLANNED, None, "Plan") else direct
         bias = None if b is None else b.copy()

@@ -30,8 +30,8 @@ cdef Py_ssize_t BACK_BLOCK = 32
 
 
 cdef struct WeightGradient:
-    # A chunk's buffer: blocks (c_blocks, o_blocks) of sums (points, channels, outputs), then those of the bias. In blocks
-    # the sums of a task lie together: 256 channels of 56 x 56 pixels take a tenth less than as one matrix a point.
+    # A chunk's buffer holds blocks (c_blocks, o_blocks) of sums (points, channels, outputs), then the sums of the bias.
+    # The sums of a task lie together: 256 channels of 56 x 56 pixels take a tenth less than as one matrix a point.
     Grid x, dy
     Upstream upstream
     bint bias                              # whether the sums of dy are wanted
