@@ -126,6 +126,17 @@ def test_sums_of_gradients_are_seen_where_paths_part():
     assert clock.costs[SUMS, "backward"] == (0, 3 * 4 * 3 * 4)  # two arrays of 3 x 4 floats read, one written
 
 
+@pytest.mark.skipif(not os.environ.get("CONVNET_DATA"), reason="CONVNET_DATA names no folder")
+def test_an_epoch_of_mnist(tmp_path):
+    pytest.importorskip("torch")
+    file = tmp_path / "run.json"
+    shown = _run("mnist_epoch.py", "--seeds", "1", "--images", "512", "--threads", "1", "--json", str(file))
+    run = json.loads(file.read_text("utf-8"))
+    assert list(run["sides"]) == ["convnet", "torch NCHW", "torch channels_last"]
+    assert all(0 < side["accuracy"][0] < 1 for side in run["sides"].values())
+    assert _run("mnist_epoch.py", "--read", str(file)) == shown
+
+
 def test_scaling(tmp_path):
     file = tmp_path / "run.json"
     tables = _run("scaling.py", "--largest", "4", *TINY, "--json", str(file))
