@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,29 @@ def test_sums_of_gradients_are_seen_where_paths_part():
     wired.unwire()
     assert graph.add is add
     assert clock.costs[SUMS, "backward"] == (0, 3 * 4 * 3 * 4)  # two arrays of 3 x 4 floats read, one written
+
+
+def test_the_report_fills_its_parts_of_the_page(comparison, roofline, tmp_path):
+    pytest.importorskip("matplotlib")
+    names = ("networks", "shapes", "scaling", "mnist", "charts", "rooflines")
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n" + "".join(f"<!-- {name} -->\nold {name}\n<!-- /{name} -->\n" for name in names))
+    for name, (_, file) in {"networks": comparison, "roofline-simple_cnn": roofline}.items():
+        (tmp_path / f"{name}.json").write_bytes(file.read_bytes())
+    _run("report.py", str(tmp_path), "--page", str(page))
+    text = page.read_text("utf-8")
+    assert comparison[0].strip() in text
+    assert roofline[0].strip() in text
+    assert [name for name in names if f"old {name}" in text] == ["shapes", "scaling", "mnist"]
+    assert re.findall(r"\((page/.*)\)", text) == ["page/networks.svg", "page/roofline-simple_cnn.svg"]
+    assert all((tmp_path / path).exists() for path in re.findall(r"\((page/.*)\)", text))
+
+
+def test_the_page_has_the_parts_of_the_report():
+    text = (FOLDER.parent / "docs" / "performance.md").read_text("utf-8")
+    for name in ("networks", "shapes", "scaling", "mnist", "charts", "rooflines"):
+        assert f"<!-- {name} -->\n" in text
+        assert f"<!-- /{name} -->\n" in text
 
 
 @pytest.mark.skipif(not os.environ.get("CONVNET_DATA"), reason="CONVNET_DATA names no folder")
