@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,17 +48,19 @@ def main() -> None:
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Measure all that is asked for."""
-    _keep_to_cpus(options.threads)
+    machine.keep_to_cpus(options.threads)
     peaks = [peak_gflops(options.threads)]
     sides, absent = _sides(options)
     try:
         exact = reference(options.threads)
     except UnavailableError as error:
         raise SystemExit(f"compare.py measures all numbers against PyTorch: {error}") from error
-    results = []
-    for make in _cases(options):
+    results: list[dict[str, Any]] = []
+    makes, begun = list(_cases(options)), time.perf_counter()
+    for make in makes:
         case = make()
-        _say(f"{case.kind} {case.name}, batch {case.batch}")
+        left = _left(time.perf_counter() - begun, len(results), len(makes))
+        _say(f"{len(results) + 1}/{len(makes)} {case.kind} {case.name}, batch {case.batch}{left}")
         result = _measure(case, sides, exact, options.seconds)
         if case.kind == "step" and options.memory:
             result["memory"] = _memory(case, options.threads, result["sides"])
@@ -72,6 +74,11 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         "peak_gflops": max(filter(None, peaks), default=None),
         "cases": results,
     }
+
+
+def _left(seconds: float, done: int, count: int) -> str:
+    """How long the rest will take if cases go on as they did so far."""
+    return f" (about {seconds / done * (count - done) / 60:.0f} min left)" if done else ""
 
 
 def _cases(options: argparse.Namespace) -> Iterator[Callable[[], Case]]:
@@ -149,13 +156,6 @@ def _sides(options: argparse.Namespace) -> tuple[dict[str, Side], dict[str, str]
             absent[name] = str(error)
             _say(f"{name} is left out: {error}")
     return sides, absent
-
-
-def _keep_to_cpus(threads: int) -> None:
-    """Let no side use more CPUs than threads: not every library can be told how many threads to start."""
-    if hasattr(os, "sched_setaffinity"):
-        allowed = sorted(os.sched_getaffinity(0), key=lambda cpu: (machine.position_in_core(cpu), cpu))
-        os.sched_setaffinity(0, allowed[:threads])
 
 
 def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from pathlib import Path
@@ -21,6 +22,13 @@ def in_words(machine: dict[str, Any]) -> str:
     plural = "s" if machine["threads"] > 1 else ""
     kernels = machine["convnet"]["kernels"]
     return f"{machine['cpu']}, {kernels}, {machine['threads']} thread{plural}, float32, {machine['date']}."
+
+
+def keep_to_cpus(threads: int) -> None:
+    """Let no side use more CPUs than threads: not every library can be told how many threads to start."""
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0), key=lambda cpu: (position_in_core(cpu), cpu))
+        os.sched_setaffinity(0, allowed[:threads])
 
 
 def position_in_core(cpu: int) -> int:

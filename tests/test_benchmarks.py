@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,12 +67,98 @@ def test_figures_are_shown_again(comparison):
     assert "| simple_cnn |" in tables
 
 
-def test_charts(comparison, tmp_path):
+def test_the_same_figures_give_the_same_chart(comparison, tmp_path):
     pytest.importorskip("matplotlib")
-    _run("compare.py", "--read", str(comparison[1]), "--chart", str(tmp_path / "ratios.png"))
-    _run("scaling.py", "--sweeps", "batch", "--largest", "2", *TINY, "--chart", str(tmp_path / "growth.png"))
-    for name in ("ratios.png", "growth.png"):
-        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    for name in ("one.svg", "two.svg", "three.png"):
+        _run("compare.py", "--read", str(comparison[1]), "--chart", str(tmp_path / name))
+    text = (tmp_path / "one.svg").read_bytes()
+    assert text == (tmp_path / "two.svg").read_bytes()
+    assert b">times faster than the best of the others</text>" in text
+    assert (tmp_path / "three.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def roofline(tmp_path_factory):
+    """The tables of a tiny roofline, and the file with its figures."""
+    from peak import peak_gflops
+
+    if peak_gflops(1) is None:
+        pytest.skip("no C compiler")
+    file = tmp_path_factory.mktemp("roofline") / "run.json"
+    return _run("roofline.py", "--network", "simple_cnn", "--batch", "2", *TINY, "--json", str(file)), file
+
+
+def test_a_roofline_counts_each_pass(roofline):
+    run = json.loads(roofline[1].read_text("utf-8"))
+    rows = {row["name"]: row["passes"] for row in run["rows"]}
+    assert list(rows) == ["0", "3", "4", "6", "loss", "update"]  # of the fused model, no sums of gradients
+    convolution, dense = 8 * 28 * 28 * 9, 1568 * 64
+    assert [rows["0"][which]["flops"] for which in ("forward", "backward")] == [4 * convolution] * 2
+    assert [rows["4"][which]["flops"] for which in ("forward", "backward")] == [4 * dense, 8 * dense]
+    images, pooled, weights = 2 * 784, 2 * 8 * 14 * 14, 8 * 9 + 8
+    assert rows["0"]["forward"]["bytes"] == 4 * (images + pooled + weights) + pooled  # a byte of code a pooled output
+    assert rows["0"]["backward"]["bytes"] == 4 * (images + pooled + 2 * weights) + pooled  # and no dx
+    assert rows["update"]["update"]["bytes"] == 6 * 4 * 101_146
+
+
+def test_the_rows_of_a_roofline_fill_the_step(roofline):
+    from roofline import rest_ms
+
+    run = json.loads(roofline[1].read_text("utf-8"))
+    assert all(figures["ms"] > 0 for row in run["rows"] for figures in row["passes"].values())
+    assert 0 < rest_ms(run) < run["step_ms"]
+    assert _run("roofline.py", "--read", str(roofline[1])) == roofline[0]
+
+
+def test_sums_of_gradients_are_seen_where_paths_part():
+    from roofline import SUMS, Clock, Wired
+
+    import convnet
+    from convnet.layers import graph
+
+    rng = np.random.default_rng(0)
+    branches = [convnet.Sequential(convnet.Dense(4, 4, rng=rng), convnet.ReLU()) for _ in range(2)]
+    model = convnet.Sequential(convnet.Dense(4, 4, rng=rng), convnet.Parallel(*branches))
+    add, clock = graph.add, Clock()
+    clock.counting, wired = True, Wired(model, clock)
+    wired.trainer.step(rng.random((3, 4), np.float32), np.array([0, 1, 2]))
+    wired.unwire()
+    assert graph.add is add
+    assert clock.costs[SUMS, "backward"] == (0, 3 * 4 * 3 * 4)  # two arrays of 3 x 4 floats read, one written
+
+
+def test_the_report_fills_its_parts_of_the_page(comparison, roofline, tmp_path):
+    pytest.importorskip("matplotlib")
+    names = ("networks", "shapes", "scaling", "mnist", "charts", "rooflines")
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n" + "".join(f"<!-- {name} -->\nold {name}\n<!-- /{name} -->\n" for name in names))
+    for name, (_, file) in {"networks": comparison, "roofline-simple_cnn": roofline}.items():
+        (tmp_path / f"{name}.json").write_bytes(file.read_bytes())
+    _run("report.py", str(tmp_path), "--page", str(page))
+    text = page.read_text("utf-8")
+    assert comparison[0].strip() in text
+    assert roofline[0].strip() in text
+    assert [name for name in names if f"old {name}" in text] == ["shapes", "scaling", "mnist"]
+    assert re.findall(r"\((page/.*)\)", text) == ["page/networks.svg", "page/roofline-simple_cnn.svg"]
+    assert all((tmp_path / path).exists() for path in re.findall(r"\((page/.*)\)", text))
+
+
+def test_the_page_has_the_parts_of_the_report():
+    text = (FOLDER.parent / "docs" / "performance.md").read_text("utf-8")
+    for name in ("networks", "shapes", "scaling", "mnist", "charts", "rooflines"):
+        assert f"<!-- {name} -->\n" in text
+        assert f"<!-- /{name} -->\n" in text
+
+
+@pytest.mark.skipif(not os.environ.get("CONVNET_DATA"), reason="CONVNET_DATA names no folder")
+def test_an_epoch_of_mnist(tmp_path):
+    pytest.importorskip("torch")
+    file = tmp_path / "run.json"
+    shown = _run("mnist_epoch.py", "--seeds", "1", "--images", "512", "--threads", "1", "--json", str(file))
+    run = json.loads(file.read_text("utf-8"))
+    assert list(run["sides"]) == ["convnet", "torch NCHW", "torch channels_last"]
+    assert all(0 < side["accuracy"][0] < 1 for side in run["sides"].values())
+    assert _run("mnist_epoch.py", "--read", str(file)) == shown
 
 
 def test_scaling(tmp_path):
@@ -157,10 +244,11 @@ def test_cpus_of_other_cores_come_first(monkeypatch):
     assert [position_in_core(cpu) for cpu in (0, 1, 2, 6)] == [0, 1, 0, 1]
 
 
-def test_the_peak_is_measured():
-    from peak import peak_gflops
+def test_the_peaks_are_measured():
+    from peak import bandwidth_gbytes, peak_gflops
 
     peak = peak_gflops(1)
     if peak is None:
         pytest.skip("no C compiler")
     assert 1 < peak < 1000
+    assert 0.1 < bandwidth_gbytes(1) < 1000
