@@ -52,7 +52,7 @@ class Dropout(Layer):
         check_dtype(x, "Dropout")
         if ctx is None:
             return x
-        ctx.mask = self._mask(x.shape)
+        ctx.mask = self._mask(x.shape) if self.rate else None
         return self._apply(x, ctx.mask)
 
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
@@ -65,7 +65,9 @@ class Dropout(Layer):
         mask: np.ndarray = self.rng.random(last, np.float32) >= self.rate
         return np.moveaxis(mask, -1, 1) if len(shape) == 4 else mask
 
-    def _apply(self, x: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def _apply(self, x: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        if mask is None:
+            return x
         y: np.ndarray = np.where(mask, x, x.dtype.type(0))
         y *= 1 / (1 - self.rate)
         return y
