@@ -99,7 +99,7 @@ static CN_INLINE void NAME(relu_max_store)(T *y, uint8_t *codes, V best, V code,
 
 /* Windows of 2 x 2, the common ones, with all codes in registers: 5 ns a pixel of 8 channels (AVX2), in the general
    loop 9. */
-static void NAME(relu_max_pool_2x2)(T *y, uint8_t *codes, const T *x, const cn_pool_run *run, ptrdiff_t n) {
+static CN_INLINE void NAME(relu_max_pool_2x2)(T *y, uint8_t *codes, const T *x, const cn_pool_run *run, ptrdiff_t n) {
     const ptrdiff_t t0 = run->tap_offset[0], t1 = run->tap_offset[1], t2 = run->tap_offset[2], t3 = run->tap_offset[3];
     const V c1 = v_set1(1), c2 = v_set1(2), c3 = v_set1(3), rectified = v_set1(CN_RECTIFIED);
     const ptrdiff_t pixels = run->pixels, x_step = run->x_step, y_step = run->y_step;
@@ -114,7 +114,7 @@ static void NAME(relu_max_pool_2x2)(T *y, uint8_t *codes, const T *x, const cn_p
     }
 }
 
-static void NAME(relu_max_pool_any)(T *y, uint8_t *codes, const T *x, const cn_pool_run *run, ptrdiff_t n) {
+static CN_INLINE void NAME(relu_max_pool_any)(T *y, uint8_t *codes, const T *x, const cn_pool_run *run, ptrdiff_t n) {
     for (ptrdiff_t p = 0; p < run->pixels; p++) {
         V best = v_zero(), code = v_set1(CN_RECTIFIED);
         for (ptrdiff_t t = 0; t < run->taps; t++)
@@ -123,16 +123,23 @@ static void NAME(relu_max_pool_any)(T *y, uint8_t *codes, const T *x, const cn_p
     }
 }
 
+static CN_INLINE void NAME(relu_max_pool_channels)(T *y, uint8_t *codes, const T *x, const cn_pool_run *run,
+                                                   ptrdiff_t n) {
+    if (run->taps == 4)
+        NAME(relu_max_pool_2x2)(y, codes, x, run, n);
+    else
+        NAME(relu_max_pool_any)(y, codes, x, run, n);
+}
+
 static void NAME(relu_max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run) {
     for (ptrdiff_t j = 0; j < run->channels; j += LANES) {
         T *to = (T *)y + j;
         uint8_t *to_codes = codes ? (uint8_t *)codes + j : NULL;
         const T *from = (const T *)x + j;
-        const ptrdiff_t n = run->channels - j < LANES ? run->channels - j : LANES;
-        if (run->taps == 4)
-            NAME(relu_max_pool_2x2)(to, to_codes, from, run, n);
+        if (run->channels - j >= LANES)
+            NAME(relu_max_pool_channels)(to, to_codes, from, run, LANES);
         else
-            NAME(relu_max_pool_any)(to, to_codes, from, run, n);
+            NAME(relu_max_pool_channels)(to, to_codes, from, run, run->channels - j);
     }
 }
 

@@ -22,6 +22,10 @@ typedef void (*cn_task)(void *job, ptrdiff_t index, int worker);
    thread or because it comes from inside a task, runs serially on its own thread. */
 void cn_parallel_for(cn_task task, void *job, ptrdiff_t tasks, double work);
 
+/* The same, but each thread begins with the last of its tasks: for a second pass over a map, whose end the first has
+   left in the thread's cache. */
+void cn_parallel_for_back(cn_task task, void *job, ptrdiff_t tasks, double work);
+
 /* The most threads a call uses, the caller included. Scratch memory sized by cn_num_threads() stays large enough for
    the calls of the same thread that follow, until it asks again: a change by another thread waits for that. */
 void cn_set_num_threads(int threads); /* at least 1; takes effect at the next call */

@@ -344,7 +344,8 @@ static inline uint64_t NAME(to_u8)(V a) { return (uint64_t)a; }
 
 /* ---- vectors of up to eight elements: to and from bytes through one word, the first element in its lowest byte -- */
 #if !defined(CN_SIMD_AVX512)
-/* By words that overlap in the middle: byte by byte, pooling 8 channels behind a convolution takes twice as long. */
+/* By words that overlap in the middle: byte by byte, the gradient through a fused max pool of 8 channels takes a third
+   longer. Only machines whose words begin with their lowest byte have vectors of more than one element here. */
 static inline V v_load_u8(const uint8_t *p, ptrdiff_t n) {
     uint64_t bytes = n ? p[0] : 0;
     if (n >= 4) {

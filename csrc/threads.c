@@ -43,14 +43,15 @@ typedef struct {
     /* the call: written by the owner while no seat is open or taken */
     cn_task task;
     void *job;
+    int backwards; /* each share from its last task to its first */
     cn_fp_mode mode;
 
     /* what all threads hammer on, each on a cache line of its own */
     char line0[64];
     struct {
-        counter next;     /* the first task not handed out */
-        ptrdiff_t end;    /* of the share */
-        char padding[48]; /* to a cache line */
+        counter next;         /* the first task not handed out */
+        ptrdiff_t first, end; /* of the share */
+        char padding[40];     /* to a cache line */
     } shares[MOST_SHARES];
     ptrdiff_t share_count;
     char line1[64];
@@ -115,8 +116,10 @@ static void run_tasks(int worker) {
     const ptrdiff_t count = pool.share_count;
     for (ptrdiff_t turn = 0; turn < count; turn++) {
         const ptrdiff_t share = (worker + turn) % count, end = pool.shares[share].end;
+        const ptrdiff_t last = pool.shares[share].first + end - 1;
         if (counter_load(&pool.shares[share].next) >= end) continue;
-        for (ptrdiff_t i; (i = counter_add(&pool.shares[share].next, 1)) < end;) pool.task(pool.job, i, worker);
+        for (ptrdiff_t i; (i = counter_add(&pool.shares[share].next, 1)) < end;)
+            pool.task(pool.job, pool.backwards ? last - i : i, worker);
     }
 }
 
@@ -124,7 +127,8 @@ static void share_out(ptrdiff_t tasks, ptrdiff_t threads) {
     const ptrdiff_t count = threads < MOST_SHARES ? threads : MOST_SHARES;
     pool.share_count = count;
     for (ptrdiff_t share = 0; share < count; share++) {
-        counter_exchange(&pool.shares[share].next, tasks / count * share + tasks % count * share / count);
+        pool.shares[share].first = tasks / count * share + tasks % count * share / count;
+        counter_exchange(&pool.shares[share].next, pool.shares[share].first);
         pool.shares[share].end = tasks / count * (share + 1) + tasks % count * (share + 1) / count;
     }
 }
@@ -205,9 +209,11 @@ static void wait_for_helpers(void) {
     mutex_unlock(&pool.lock);
 }
 
-static void run_with_helpers(cn_task task, void *job, ptrdiff_t tasks, cn_fp_mode mode, ptrdiff_t helpers) {
+static void run_with_helpers(cn_task task, void *job, ptrdiff_t tasks, int backwards, cn_fp_mode mode,
+                             ptrdiff_t helpers) {
     pool.task = task;
     pool.job = job;
+    pool.backwards = backwards;
     pool.mode = mode;
     share_out(tasks, helpers + 1);
     counter_exchange(&pool.finished, 0);
@@ -226,19 +232,23 @@ static ptrdiff_t helpers_for(ptrdiff_t tasks, double work) {
     return (tasks < threads ? tasks : threads) - 1;
 }
 
-void cn_parallel_for(cn_task task, void *job, ptrdiff_t tasks, double work) {
+static void run(cn_task task, void *job, ptrdiff_t tasks, double work, int backwards) {
     cn_fp_mode before = cn_flush_denormals();
     cn_fp_mode flushing = cn_flush_denormals();
     ptrdiff_t helpers = helpers_for(tasks, work);
     watch_forks();
     if (helpers > 0 && counter_replace(&pool.owned, 0, 1)) {
-        run_with_helpers(task, job, tasks, flushing, helpers);
+        run_with_helpers(task, job, tasks, backwards, flushing, helpers);
         counter_exchange(&pool.owned, 0);
     } else {
-        for (ptrdiff_t i = 0; i < tasks; i++) task(job, i, 0);
+        for (ptrdiff_t i = 0; i < tasks; i++) task(job, backwards ? tasks - 1 - i : i, 0);
     }
     cn_restore_fp_mode(before);
 }
+
+void cn_parallel_for(cn_task task, void *job, ptrdiff_t tasks, double work) { run(task, job, tasks, work, 0); }
+
+void cn_parallel_for_back(cn_task task, void *job, ptrdiff_t tasks, double work) { run(task, job, tasks, work, 1); }
 
 void cn_set_num_threads(int threads) {
     told_threads = threads > 1 ? threads : 1;

@@ -44,6 +44,8 @@ def _everything(x, w, b, dy):
     normal, *moments = f.batch_norm(x)
     yield "batch_norm_backward", f.batch_norm_backward(normal, x, *moments)
     yield "batch_norm_inference", f.batch_norm_inference(x, *moments)
+    normal, codes, *moments = f.batch_norm_relu_pool(x, pool=2)
+    yield "batch_norm_relu_pool_backward", f.batch_norm_relu_pool_backward(normal, codes, x, *moments, pool=2)
     flat, matrix = f.flatten(x), np.ones((10, x[0].size), x.dtype)
     logits = f.dense(flat, matrix)
     yield "dense_backward", f.dense_backward(logits, flat, matrix)

@@ -20,6 +20,8 @@ from convnet.functional import (
     batch_norm,
     batch_norm_backward,
     batch_norm_inference,
+    batch_norm_relu_pool,
+    batch_norm_relu_pool_backward,
     conv2d,
     conv2d_backward,
     dense,
@@ -41,6 +43,10 @@ DY, Z = np.ones((2, 4, 3, 3), np.float32), np.zeros((3, 4), np.float32)
 FEW = np.ones(2, np.float32)
 ROWS, MATRIX = np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)
 POOLED, CODES = max_pool2d(X, 2, return_codes=True)
+
+
+def _pool_backward(dy, codes):
+    return batch_norm_relu_pool_backward(dy, codes, X, B[:3], B[:3], pool=2)
 
 
 def _vector(dtype=np.float32):
@@ -114,6 +120,11 @@ SHAPE_ERRORS = [
         lambda: batch_norm_backward(X, X, B[:3], B[:3], dweight=B),
         "batch_norm_backward: expected dweight of shape (3,), got (4,)",
     ),
+    (lambda: batch_norm_relu_pool(X, pool=6), "batch_norm_relu_pool: expected pool of at most (5, 5)", "got (6, 6)"),
+    (lambda: batch_norm_relu_pool(X, FEW, pool=2), "batch_norm_relu_pool: expected weight of shape (3,), got (2,)"),
+    (lambda: batch_norm_relu_pool(X, mean=B[:3], var=FEW, pool=2), "expected var of shape (3,), got (2,)"),
+    (lambda: _pool_backward(X, CODES), "batch_norm_relu_pool_backward: expected dy of shape (2, 3, 2, 2), got"),
+    (lambda: _pool_backward(POOLED, CODES[:1]), "expected codes of shape (2, 3, 2, 2), got (1, 3, 2, 2)"),
     (lambda: dense(ROWS[0], MATRIX), "dense: expected x of shape (n, 3)", "got (3,)"),
     (lambda: dense(X, MATRIX), "dense: expected x of shape (n, 3)", "got (2, 3, 5, 5)"),
     (lambda: dense(ROWS, MATRIX[:, :2]), "dense: expected x of shape (n, 2)", "got (2, 3)"),
@@ -170,6 +181,7 @@ DTYPE_ERRORS = [
     (lambda: batch_norm(X, np.float64(B[:3])), "batch_norm: expected weight of dtype float32", "got float64"),
     (lambda: batch_norm(X, add=np.float64(X)), "batch_norm: expected add of dtype float32", "got float64"),
     (lambda: batch_norm_backward(X, X, B[:3], B[:3], dbias=1), "batch_norm_backward: expected dbias", "got 1"),
+    (lambda: _pool_backward(POOLED, np.int64(CODES)), "expected codes of dtype uint8, got int64"),
     (lambda: dense(ROWS.astype(np.int64), MATRIX), "dense: expected x of dtype float32 or float64, got int64"),
     (lambda: dense(ROWS, np.float64(MATRIX)), "dense: expected w of dtype float32", "got float64"),
     (lambda: dense_backward(Z[:2], ROWS, MATRIX, dw=1), "dense_backward: expected dw", "got"),
@@ -191,6 +203,7 @@ DTYPE_ERRORS = [
 ]
 
 SETTING_ERRORS = [
+    (lambda: batch_norm_relu_pool(X, pool=1), "batch_norm_relu_pool: expected pool windows of 2 to 255 elements"),
     (lambda: conv2d(X, W, stride=0), "conv2d stride: expected", "at least 1, got 0"),
     (lambda: conv2d(X, W, stride=(1, -1)), "conv2d stride: expected", "at least 1, got -1"),
     (lambda: conv2d(X, W, stride=1.5), "conv2d stride: expected an integer, got 1.5"),

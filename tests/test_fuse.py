@@ -56,6 +56,8 @@ class _Louder(ReLU):
         ([Conv2d(1, 2, 3), MaxPool2d(2), ReLU()], [Conv2d, MaxPool2d, ReLU]),
         ([Conv2d(1, 2, 3), _Louder()], [Conv2d, _Louder]),
         ([Conv2d(1, 2, 3), BatchNorm2d(2), ReLU()], [Conv2d, BatchNormReLU]),
+        ([Conv2d(1, 2, 3), BatchNorm2d(2), ReLU(), MaxPool2d(2)], [Conv2d, BatchNormReLU]),
+        ([BatchNorm2d(2), ReLU(), MaxPool2d(3, 2)], [BatchNormReLU, MaxPool2d]),
         ([BatchNorm2d(2), MaxPool2d(2), ReLU()], [BatchNorm2d, MaxPool2d, ReLU]),
         ([Dense(2, 3), ReLU(), ReLU()], [DenseReLU, ReLU]),
         ([ReLU()], [ReLU]),
@@ -252,18 +254,18 @@ def test_same_outputs_and_gradients(make, rng):
     assert other_ctx.nbytes < ctx.nbytes / 2
 
 
-def _small_normal_model():
-    return Sequential(Conv2d(2, 5, 3, rng=0), BatchNorm2d(5), ReLU(), BatchNorm2d(5), ReLU())
+def _small_normal_model(*last):
+    return Sequential(Conv2d(2, 5, 3, rng=0), BatchNorm2d(5), ReLU(), BatchNorm2d(5), ReLU(), *last)
 
 
-def test_batch_norm_keeps_its_running_averages_in_the_model_itself(rng):
-    model, other = _small_normal_model(), _small_normal_model()
+@pytest.mark.parametrize(("last", "size"), [([], 5), ([MaxPool2d(2)], 2), ([MaxPool2d((1, 5))], (5, 1))], ids=repr)
+def test_batch_norm_keeps_its_running_averages_in_the_model_itself(last, size, rng):
+    model, other = _small_normal_model(*last), _small_normal_model(*last)
     fused = fuse(other)
+    assert _types(fused) == [Conv2d, BatchNormReLU, BatchNormReLU]
     for _ in range(3):
-        x, dy = (
-            rng.standard_normal((4, 2, 7, 7)).astype(np.float32),
-            rng.standard_normal((4, 5, 5, 5)).astype(np.float32),
-        )
+        x = rng.standard_normal((4, 2, 7, 7)).astype(np.float32)
+        dy = rng.standard_normal((4, 5, *np.broadcast_to(size, 2))).astype(np.float32)
         ctx, other_ctx = Context(), Context()
         np.testing.assert_array_equal(fused.forward(x, other_ctx), model.forward(x, ctx))
         np.testing.assert_array_equal(fused.backward(dy, other_ctx), model.backward(dy, ctx))
@@ -306,6 +308,8 @@ def test_multiply_adds_are_those_of_the_layers():
 def test_errors_name_the_layer():
     with pytest.raises(SettingError, match="ConvReLU pool: expected windows that lie side by side"):
         ConvReLU(Conv2d(1, 2, 3), MaxPool2d(3, 2))
+    with pytest.raises(SettingError, match="BatchNormReLU pool: expected windows that lie side by side"):
+        BatchNormReLU(BatchNorm2d(2), MaxPool2d(3, 2))
     fused = fuse(Sequential(Conv2d(1, 2, 3), ReLU(), MaxPool2d(2)))
     with pytest.raises(ShapeError, match=r"Sequential\[0\] Conv2d: expected"):
         fused(np.zeros((1, 3, 8, 8), np.float32))

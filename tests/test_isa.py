@@ -15,6 +15,7 @@ VALUES = [
     "test_depthwise.py",
     "test_pool2d.py",
     "test_batch_norm.py",
+    "test_batch_norm_pool.py",
     "test_dense.py",
     "test_activation.py",
     "test_sum.py",

@@ -30,6 +30,7 @@ from convnet.layers import (
     ReLU,
     Sequential,
 )
+from convnet.layers.fused import BatchNormReLU
 
 IMAGE = (4, 6, 7)
 CASES = {
@@ -48,6 +49,8 @@ CASES = {
     "GlobalAvgPool2d": (lambda dtype: GlobalAvgPool2d(), IMAGE),
     "BatchNorm2d": (lambda dtype: BatchNorm2d(4, dtype=dtype), IMAGE),
     "BatchNorm2d-plain": (lambda dtype: BatchNorm2d(4, 0.1, None, False, dtype=dtype), IMAGE),
+    "BatchNormReLU": (lambda dtype: BatchNormReLU(BatchNorm2d(4, dtype=dtype)), IMAGE),
+    "BatchNormReLU-pool": (lambda dtype: BatchNormReLU(BatchNorm2d(4, dtype=dtype), MaxPool2d(2)), IMAGE),
     "Dense": (lambda dtype: Dense(5, 3, rng=0, dtype=dtype), (5,)),
     "Dense-no-bias": (lambda dtype: Dense(5, 3, bias=False, rng=0, dtype=dtype), (5,)),
     "ReLU": (lambda dtype: ReLU(), IMAGE),
@@ -106,7 +109,7 @@ def test_output_shape_and_dtype_agree_with_forward(build, input_shape, dtype, rn
 def test_inference_equals_training_but_for_dropout_and_batch_norm(build, input_shape, dtype, rng):
     layer, x = build(dtype), rng.standard_normal((3, *input_shape)).astype(dtype)
     equal = np.array_equal(layer(x), layer.forward(x, Context()))
-    assert equal != isinstance(layer, Dropout | BatchNorm2d)
+    assert equal != isinstance(layer, Dropout | BatchNorm2d | BatchNormReLU)
 
 
 @every_layer

@@ -125,6 +125,21 @@ def test_batch_norm(shape, relu, rng):
         _assert_close(dy if got is None else got, exact, name)
 
 
+@pytest.mark.parametrize("pool", [2, (1, 3), (4, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 4, 3), (3, 19, 8, 9), (4, 64, 20, 21)], ids=str)
+def test_batch_norm_relu_pool(shape, pool, rng):
+    x, (w, b) = rng.standard_normal(shape), rng.standard_normal((2, shape[1]))
+    leaves = _leaves(x, w, b)
+    expected = torch.relu(torch.nn.functional.batch_norm(leaves[0], None, None, *leaves[1:], True))
+    expected = torch.nn.functional.max_pool2d(expected, pool)
+    y, codes, mean, var = functional.batch_norm_relu_pool(x, w, b, pool=pool)
+    _assert_close(y, expected.detach().numpy(), "y")
+    dy = rng.standard_normal(y.shape)
+    gradients = functional.batch_norm_relu_pool_backward(dy, codes, x, mean, var, w, pool=pool)
+    for name, got, exact in zip(("dx", "dw", "db"), gradients, _gradients(expected, dy, *leaves), strict=True):
+        _assert_close(got, exact, name)
+
+
 @pytest.mark.parametrize(
     "settings", [{}, {"eps": 0.1, "momentum": 0.3}, {"momentum": None}, {"affine": False}], ids=str
 )

@@ -18,6 +18,7 @@ from convnet.functional._dense import dense, dense_backward, flatten, unflatten
 from convnet.functional._loss import softmax, softmax_cross_entropy
 from convnet.functional._merge import concat, multiply, multiply_backward
 from convnet.functional._norm import batch_norm, batch_norm_backward, batch_norm_inference
+from convnet.functional._norm_pool import batch_norm_relu_pool, batch_norm_relu_pool_backward
 from convnet.functional._plan import Plan
 from convnet.functional._pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from convnet.functional._runtime import cpu_features, empty_cache, get_num_threads, memory_stats, set_num_threads
@@ -38,6 +39,8 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_inference",
+    "batch_norm_relu_pool",
+    "batch_norm_relu_pool_backward",
     "concat",
     "conv2d",
     "conv2d_algorithm",

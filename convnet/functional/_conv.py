@@ -225,7 +225,7 @@ def _gradients(
     w = _weights(x, given.w, groups, who)
     dy = same_dtype(x, feature_maps(given.dy, who, "dy"), who, "dy")
     size, window = geometry(x.shape[2:], w.shape[2:], given.stride, given.padding, given.dilation)
-    pool = _windows(given.pool, size, who)
+    pool = pool_windows(given.pool, size, who)
     expect_shape(dy, (x.shape[0], w.shape[0], size[0] // pool[0], size[1] // pool[1]), who, "dy")
     dw_out = gradient_target(dw, w.shape, x.dtype, who, "dw")
     db_out = gradient_target(db, w.shape[:1], x.dtype, who, "db")
@@ -244,13 +244,13 @@ def _gradients(
     return dx_out, dw_out, db_out
 
 
-def _windows(pool: IntPair | None, size: tuple[int, int], who: str) -> tuple[int, int]:
+def pool_windows(pool: IntPair | None, size: tuple[int, int], who: str) -> tuple[int, int]:
     """Check the size of a fused max pool's windows against the map they lie on."""
     if pool is None:
         return 1, 1
     windows = pair(pool, f"{who} pool")
     if windows[0] > size[0] or windows[1] > size[1]:
-        raise ShapeError(f"{who}: expected pool of at most {size}, the size of the convolution's output, got {windows}")
+        raise ShapeError(f"{who}: expected pool of at most {size}, the size of the map it lies on, got {windows}")
     if not 1 < windows[0] * windows[1] <= 255:
         raise SettingError(f"{who}: expected pool windows of 2 to 255 elements, got {windows}")
     return windows
@@ -338,7 +338,7 @@ def conv2d_relu(
     w = _weights(x, w, groups, who)
     b = _bias(x, w, b, who)
     size, window = geometry(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    windows = _windows(pool, size, who)
+    windows = pool_windows(pool, size, who)
     y = empty((x.shape[0], size[0] // windows[0], size[1] // windows[1], w.shape[0]), x.dtype)
     codes = empty(y.shape, np.dtype(np.uint8)) if return_codes and pool is not None else None
     problem = Problem(x.shape[0], size, w.shape, window, groups, x.dtype, windows)

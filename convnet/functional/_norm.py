@@ -33,7 +33,7 @@ def _pixels_like(x: FloatArray, other: object, who: str, name: str) -> FloatArra
     return _pixels(array)
 
 
-def _parameter(x: FloatArray, values: object, who: str, name: str) -> FloatArray | None:
+def channel_parameter(x: FloatArray, values: object, who: str, name: str) -> FloatArray | None:
     """Return one number a channel, in the type of ``x``, or None."""
     if values is None:
         return None
@@ -42,11 +42,18 @@ def _parameter(x: FloatArray, values: object, who: str, name: str) -> FloatArray
     return contiguous(array)
 
 
-def _moments(x: FloatArray, values: Any, who: str, name: str) -> Moments:
+def channel_moments(x: FloatArray, values: Any, who: str, name: str) -> Moments:
     """Return one number a channel, as float64."""
     array: Moments = np.ascontiguousarray(values, np.float64)
     expect_shape(array, (x.shape[1],), who, name)
     return array
+
+
+def moments(x: FloatArray) -> tuple[Moments, Moments]:
+    """Return the mean of each channel and the mean squared deviation from it; 0 for an empty batch."""
+    mean, var = np.zeros((2, x.shape[1]))
+    kernels.moments(_pixels(x), mean, var)
+    return mean, var
 
 
 def batch_norm(
@@ -95,8 +102,7 @@ def batch_norm(
     (array([4.]), array([5.]))
     """
     x = to_nchw(to_nhwc(feature_maps(x, "batch_norm")))
-    mean, var = np.zeros((2, x.shape[1]))
-    kernels.moments(_pixels(x), mean, var)
+    mean, var = moments(x)
     return _normalize(x, mean, var, weight, bias, eps, relu, add, "batch_norm"), mean, var
 
 
@@ -130,7 +136,7 @@ def batch_norm_inference(
     """
     who = "batch_norm_inference"
     x = feature_maps(x, who)
-    mean, var = _moments(x, mean, who, "mean"), _moments(x, var, who, "var")
+    mean, var = channel_moments(x, mean, who, "mean"), channel_moments(x, var, who, "var")
     return _normalize(x, mean, var, weight, bias, eps, relu, add, who)
 
 
@@ -146,7 +152,7 @@ def _normalize(
     who: str,
 ) -> FloatArray:
     n, c, h, w = x.shape
-    weight, bias = _parameter(x, weight, who, "weight"), _parameter(x, bias, who, "bias")
+    weight, bias = channel_parameter(x, weight, who, "weight"), channel_parameter(x, bias, who, "bias")
     added = None if add is None else _pixels_like(x, add, who, "add")
     y = empty((n, h, w, c), x.dtype)
     kernels.normalize(_pixels(x), added, weight, bias, mean, var, eps, relu, y.reshape(-1, c))
@@ -208,8 +214,8 @@ def batch_norm_backward(
     x = feature_maps(x, who)
     n, c, h, w = x.shape
     pixels, gradient = _pixels(x), _pixels_like(x, dy, who, "dy")
-    mean, var = _moments(x, mean, who, "mean"), _moments(x, var, who, "var")
-    weight, bias = _parameter(x, weight, who, "weight"), _parameter(x, bias, who, "bias")
+    mean, var = channel_moments(x, mean, who, "mean"), channel_moments(x, var, who, "var")
+    weight, bias = channel_parameter(x, weight, who, "weight"), channel_parameter(x, bias, who, "bias")
     adds = relu and output is not None
     y = _pixels_like(x, output, who, "output") if adds else None
     to_weight = gradient_target(dweight, (c,), x.dtype, who, "dweight")

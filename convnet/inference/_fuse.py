@@ -20,6 +20,9 @@ _PATTERNS = (
     _Pattern((Conv2d, ReLU, MaxPool2d), lambda c, r, p: lies_side_by_side(p.layer), lambda c, r, p: ConvReLU(c, p)),
     _Pattern((Conv2d, ReLU), lambda c, r: True, lambda c, r: ConvReLU(c)),
     _Pattern((BatchNorm2d, Add, ReLU), lambda n, a, r: len(a.sources) == 2, lambda n, a, r: BatchNormAddReLU(n)),
+    _Pattern(
+        (BatchNorm2d, ReLU, MaxPool2d), lambda n, r, p: lies_side_by_side(p.layer), lambda n, r, p: BatchNormReLU(n, p)
+    ),
     _Pattern((BatchNorm2d, ReLU), lambda n, r: True, lambda n, r: BatchNormReLU(n)),
     _Pattern((Add, ReLU), lambda a, r: True, lambda a, r: AddReLU()),
     _Pattern((Parallel, ReLU), lambda p, r: _ends_in_sum(p.layer), lambda p, r: fuse(_followed(p, r))),
@@ -37,11 +40,11 @@ class _Run(NamedTuple):
 def fuse(model: Layer) -> Layer:
     """Return a model that computes the same with fewer passes over memory.
 
-    Runs of layers that one of `convnet.layers.fused` can replace (convolution, ReLU and max pool; convolution and ReLU;
-    batch normalisation, addition and ReLU; each two of them that end in ReLU; dense and ReLU) are replaced in every
-    `Sequential`, `Parallel` and `Graph`, also in nested ones, where nobody else reads the arrays between them. Nothing
-    is copied: both models share their parameters and running averages, and ``model`` stays as it is. `Trainer` does
-    this by itself.
+    Runs of layers that one of `convnet.layers.fused` can replace (convolution, ReLU and max pool; batch normalisation,
+    ReLU and max pool; batch normalisation, addition and ReLU; each two of them that end in ReLU; dense and ReLU) are
+    replaced in every `Sequential`, `Parallel` and `Graph`, also in nested ones, where nobody else reads the arrays
+    between them. Nothing is copied: both models share their parameters and running averages, and ``model`` stays as it
+    is. `Trainer` does this by itself.
 
     Parameters
     ----------

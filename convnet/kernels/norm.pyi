@@ -30,3 +30,29 @@ def batch_norm_gradient(
     dbias: NDArray[Any] | None,
     dadd: NDArray[Any] | None,
 ) -> None: ...
+def normalize_pool(
+    x_nhwc: NDArray[Any],
+    weight: NDArray[Any] | None,
+    bias: NDArray[Any] | None,
+    mean: NDArray[np.float64],
+    var: NDArray[np.float64],
+    eps: float,
+    y_nhwc: NDArray[Any],
+    codes: NDArray[np.uint8] | None,
+    pool_y: int,
+    pool_x: int,
+) -> None: ...
+def batch_norm_pool_gradient(
+    dy_nhwc: NDArray[Any],
+    codes: NDArray[np.uint8],
+    x_nhwc: NDArray[Any],
+    weight: NDArray[Any] | None,
+    mean: NDArray[np.float64],
+    var: NDArray[np.float64],
+    eps: float,
+    dx_nhwc: NDArray[Any] | None,
+    dweight: NDArray[Any] | None,
+    dbias: NDArray[Any] | None,
+    pool_y: int,
+    pool_x: int,
+) -> None: ...

@@ -14,6 +14,9 @@ cdef extern from "runtime.h" nogil:
 # Run task(job, index, worker) for every index in [0, tasks); `work`: operations, 8 a byte.
 cdef void parallel_for(cn_task task, void *job, ptrdiff_t tasks, double work) noexcept nogil
 
+# The same, each thread beginning with the last of its tasks: for a second pass, over what the first left in the cache.
+cdef void parallel_for_back(cn_task task, void *job, ptrdiff_t tasks, double work) noexcept nogil
+
 # An upper bound of `worker` in the calls of parallel_for that this thread makes next.
 cdef int num_threads() noexcept nogil
 

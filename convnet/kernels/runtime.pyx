@@ -13,6 +13,7 @@ from convnet.threads import MAX_THREADS, available_cpus
 
 cdef extern from "runtime.h" nogil:
     void cn_parallel_for(cn_task task, void *job, ptrdiff_t tasks, double work)
+    void cn_parallel_for_back(cn_task task, void *job, ptrdiff_t tasks, double work)
     void cn_set_num_threads(int threads)
     int cn_num_threads()
 
@@ -39,6 +40,10 @@ cdef extern from "kernels.h" nogil:
 
 cdef void parallel_for(cn_task task, void *job, ptrdiff_t tasks, double work) noexcept nogil:
     cn_parallel_for(task, job, tasks, work)
+
+
+cdef void parallel_for_back(cn_task task, void *job, ptrdiff_t tasks, double work) noexcept nogil:
+    cn_parallel_for_back(task, job, tasks, work)
 
 
 cdef int num_threads() noexcept nogil:

@@ -5,7 +5,13 @@ import numpy.typing as npt
 
 from convnet.context import Context
 from convnet.errors import ShapeError
-from convnet.functional import batch_norm, batch_norm_backward, batch_norm_inference
+from convnet.functional import (
+    batch_norm,
+    batch_norm_backward,
+    batch_norm_inference,
+    batch_norm_relu_pool,
+    batch_norm_relu_pool_backward,
+)
 from convnet.layers._checks import check_image_shape, check_images, float_dtype
 from convnet.layers._geometry import brief
 from convnet.layers._layer import Layer, Shape
@@ -102,20 +108,29 @@ class BatchNorm2d(Layer):
         return check_image_shape(input_shape, "BatchNorm2d", self.num_features)
 
     def _normalize(self, x: np.ndarray, ctx: Context | None, relu: bool, add: np.ndarray | None = None) -> np.ndarray:
-        x = check_images(x, "BatchNorm2d", self.num_features, self.running_mean.dtype)
-        w, b = self._values()
+        x, (w, b) = self._checked(x, ctx), self._values()
         if ctx is None:
             return batch_norm_inference(x, self.running_mean, self.running_var, w, b, eps=self.eps, relu=relu, add=add)
-        count = x.size // self.num_features
-        if count == 1:
+        y, mean, var = batch_norm(x, w, b, eps=self.eps, relu=relu, add=add)
+        self._keep(ctx, x, mean, var)
+        return y
+
+    def _normalize_pool(self, x: np.ndarray, ctx: Context | None, pool: tuple[int, int]) -> np.ndarray:
+        x, (w, b) = self._checked(x, ctx), self._values()
+        given = {"mean": self.running_mean, "var": self.running_var} if ctx is None else {}
+        y, codes, mean, var = batch_norm_relu_pool(x, w, b, pool=pool, eps=self.eps, **given)
+        if ctx is not None:
+            self._keep(ctx, x, mean, var)
+            ctx.codes = codes
+        return y
+
+    def _checked(self, x: np.ndarray, ctx: Context | None) -> np.ndarray:
+        x = check_images(x, "BatchNorm2d", self.num_features, self.running_mean.dtype)
+        if ctx is not None and x.size == self.num_features:
             raise ShapeError(
                 f"BatchNorm2d: expected more than one value a channel in training, got x of shape {x.shape}"
             )
-        y, ctx.mean, ctx.var = batch_norm(x, w, b, eps=self.eps, relu=relu, add=add)
-        ctx.x = x
-        if count:
-            self._track(ctx.mean, ctx.var * (count / (count - 1)))
-        return y
+        return x
 
     def _normalize_backward(
         self, dy: np.ndarray, ctx: Context, relu: bool, output: np.ndarray | None = None
@@ -136,8 +151,31 @@ class BatchNorm2d(Layer):
         )
         return dx, dadd
 
+    def _pool_backward(self, dy: np.ndarray, ctx: Context, pool: tuple[int, int]) -> np.ndarray | None:
+        dx, _, _ = batch_norm_relu_pool_backward(
+            dy,
+            ctx.codes,
+            ctx.x,
+            ctx.mean,
+            ctx.var,
+            self._values()[0],
+            pool=pool,
+            eps=self.eps,
+            dx=ctx.wants_dx,
+            dweight=False if self.weight is None else self.weight.grad,
+            dbias=False if self.bias is None else self.bias.grad,
+        )
+        return dx
+
     def _values(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         return None if self.weight is None else self.weight.value, None if self.bias is None else self.bias.value
+
+    def _keep(self, ctx: Context, x: np.ndarray, mean: np.ndarray, var: np.ndarray) -> None:
+        """Save what backward needs, and move the running averages."""
+        ctx.x, ctx.mean, ctx.var = x, mean, var
+        count = x.size // self.num_features
+        if count:
+            self._track(mean, var * (count / (count - 1)))
 
     def _track(self, mean: np.ndarray, var: np.ndarray) -> None:
         """Move the running averages towards the statistics of a batch."""

@@ -28,13 +28,20 @@ static inline void count(void *job, ptrdiff_t index, int worker) {
     counter_add(&t->inside[worker], -1);
 }
 
-/* Run `tasks` tasks and check that each ran once, by a worker that was alone with its number. */
-static inline int runs_each_once(int threads, ptrdiff_t tasks, double work) {
+typedef void run_tasks(cn_task task, void *job, ptrdiff_t tasks, double work);
+
+static inline int runs_each_once_by(run_tasks *run, int threads, ptrdiff_t tasks, double work) {
     tally t = {.threads = threads};
-    cn_parallel_for(count, &t, tasks, work);
+    run(count, &t, tasks, work);
     int good = !counter_load(&t.bad_worker) && !counter_load(&t.shared_worker);
     for (ptrdiff_t i = 0; i < MAX_TASKS; i++) good &= counter_load(&t.runs[i]) == (i < tasks);
     return good;
+}
+
+/* Run `tasks` tasks, forwards and backwards, and check that each ran once, by a worker alone with its number. */
+static inline int runs_each_once(int threads, ptrdiff_t tasks, double work) {
+    return runs_each_once_by(cn_parallel_for, threads, tasks, work) &&
+           runs_each_once_by(cn_parallel_for_back, threads, tasks, work);
 }
 
 /* ---- all threads at once -------------------------------------------------------------------------------------- */

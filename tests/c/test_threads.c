@@ -206,6 +206,25 @@ static void test_workers_round_as_the_caller_does(void) {
     CHECK(counter_load(&m.rounding_up) == (CAN_FLUSH ? 4 : 0));
 }
 
+static void note_the_first(void *job, ptrdiff_t index, int worker) {
+    (void)worker;
+    counter_replace(job, -1, index);
+}
+
+/* Two threads have shares 0 to 4 and 5 to 9. */
+static void test_the_way_back_begins_with_the_last_task_of_a_share(void) {
+    cn_set_num_threads(2);
+    for (int i = 0; i < 100; i++) {
+        counter first = -1, alone = -1, forwards = -1;
+        cn_parallel_for_back(note_the_first, &first, 10, BIG);
+        cn_parallel_for_back(note_the_first, &alone, 10, 1000.0);
+        cn_parallel_for(note_the_first, &forwards, 10, BIG);
+        CHECK(counter_load(&first) == 4 || counter_load(&first) == 9);
+        CHECK(counter_load(&alone) == 9);
+        CHECK(counter_load(&forwards) == 0 || counter_load(&forwards) == 5);
+    }
+}
+
 int main(void) {
     test_each_index_runs_once();
     test_a_negative_count_runs_nothing();
@@ -219,6 +238,7 @@ int main(void) {
     test_concurrent_callers();
     test_a_second_caller_does_not_wait();
     test_the_number_told_is_kept();
+    test_the_way_back_begins_with_the_last_task_of_a_share();
     test_tasks_flush_denormals_and_the_mode_comes_back();
     test_workers_round_as_the_caller_does();
     return report();
