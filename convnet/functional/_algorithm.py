@@ -56,8 +56,9 @@ class PerPass(NamedTuple, Generic[Item]):
     weight_gradient: Item
 
 
-# Channels and outputs of a group up to which vectors run over groups.
-FEW = 8
+# Channels and outputs of a group up to which vectors run over groups. With 8, 2 x 256 x 28 x 28, 3 x 3 taps, a product
+# for each group takes 0.79 ms instead of 0.83 with AVX-512 and 0.84 instead of 1.23 with AVX2.
+FEW = 4
 
 
 class Problem(NamedTuple):
@@ -200,7 +201,7 @@ def conv2d_algorithm(
     -------
     PerPass
         A named tuple (forward, data_gradient, weight_gradient) of "direct", "winograd" or, for the direct sum of a
-        depthwise convolution, "depthwise", of one with at most 8 channels and 8 outputs a group "grouped".
+        depthwise convolution, "depthwise", of one with at most 4 channels and 4 outputs a group "grouped".
 
     Raises
     ------
