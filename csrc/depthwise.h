@@ -1,20 +1,29 @@
 /* Depthwise convolution over runs of pixels that see the same taps; vectors run over channels. */
 
 /* Eight pixels share each loaded vector of weights and are the eight chains that two units of latency four keep busy:
-   nine loads for eight multiply-adds, with any number of taps and without registers for their weights. */
+   nine loads for eight multiply-adds, with any number of taps and without registers for their weights. Where rows of
+   taps share the loads of x and there are registers, more chains hide what comes between, and 14 divides most maps. */
+#ifndef CN_DEPTHWISE_PIXELS
+#if defined(CN_SIMD_AVX512) || defined(CN_SIMD_NEON)
+#define CN_DEPTHWISE_PIXELS 14
+#else
 #define CN_DEPTHWISE_PIXELS 8
+#endif
+#endif
 
 static CN_INLINE void NAME(depthwise_pixels)(T *y, const T *x, const T *w, const T *bias, int relu,
                                              const cn_depthwise_run *run, const int pixels, const ptrdiff_t n) {
-    const ptrdiff_t x_step = run->x_step, y_step = run->y_step, taps = run->taps;
+    const ptrdiff_t x_step = run->x_step, y_step = run->y_step;
     const V first = bias ? NAME(load_some)(bias, n) : v_zero();
     V sum[CN_DEPTHWISE_PIXELS];
     CN_UNROLL for (int p = 0; p < pixels; p++) sum[p] = first;
-    for (ptrdiff_t t = 0; t < taps; t++) {
-        const V weight = NAME(load_some)(w + run->w_tap[t], n);
-        const T *from = x + run->x_tap[t];
-        CN_UNROLL for (int p = 0; p < pixels; p++) sum[p] =
-            v_fma(NAME(load_some)(from + p * x_step, n), weight, sum[p]);
+    for (ptrdiff_t r = 0; r < run->rows; r++) {
+        const T *from = x + run->x_row[r], *weights = w + run->w_row[r];
+        for (ptrdiff_t i = run->row; i > 0; i--, from += run->x_gap, weights += run->w_gap) {
+            const V weight = NAME(load_some)(weights, n);
+            CN_UNROLL for (int p = 0; p < pixels; p++) sum[p] =
+                v_fma(NAME(load_some)(from + p * x_step, n), weight, sum[p]);
+        }
     }
     if (relu) CN_UNROLL for (int p = 0; p < pixels; p++) sum[p] = v_max(v_zero(), sum[p]); /* NaN stays */
     CN_UNROLL for (int p = 0; p < pixels; p++) NAME(store_some)(y + p * y_step, sum[p], n);
@@ -25,13 +34,13 @@ static CN_INLINE void NAME(depthwise_pixels)(T *y, const T *x, const T *w, const
 static CN_INLINE void NAME(depthwise_rows)(T *y, const T *x, const T *w, const T *bias, int relu,
                                            const cn_depthwise_run *run, const int pixels, const int row,
                                            const int stride) {
-    const ptrdiff_t gap = run->gap, y_step = run->y_step, taps = run->taps;
+    const ptrdiff_t gap = run->x_gap, y_step = run->y_step;
     const V first = bias ? v_load(bias) : v_zero();
     V sum[CN_DEPTHWISE_PIXELS], weight[5];
     CN_UNROLL for (int p = 0; p < pixels; p++) sum[p] = first;
-    for (ptrdiff_t t = 0; t < taps; t += row) {
-        const T *from = x + run->x_tap[t];
-        CN_UNROLL for (int i = 0; i < row; i++) weight[i] = v_load(w + run->w_tap[t + i]);
+    for (ptrdiff_t r = 0; r < run->rows; r++) {
+        const T *from = x + run->x_row[r], *weights = w + run->w_row[r];
+        CN_UNROLL for (int i = 0; i < row; i++) weight[i] = v_load(weights + i * run->w_gap);
         CN_UNROLL for (int q = 0; q < (pixels - 1) * stride + row; q++) {
             const V value = v_load(from);
             from += gap;
@@ -45,41 +54,40 @@ static CN_INLINE void NAME(depthwise_rows)(T *y, const T *x, const T *w, const T
     CN_UNROLL for (int p = 0; p < pixels; p++) v_store(y + p * y_step, sum[p]);
 }
 
-/* As many pixels of a run as whole blocks hold; returns how many those are. */
-static CN_INLINE ptrdiff_t NAME(depthwise_blocks)(T *y, const T *x, const T *w, const T *bias, int relu,
-                                                  const cn_depthwise_run *run, ptrdiff_t p, const int pixels,
-                                                  const int row, const int stride) {
-    for (; p + pixels <= run->pixels; p += pixels)
-        NAME(depthwise_rows)(y + p * run->y_step, x + p * run->x_step, w, bias, relu, run, pixels, row, stride);
-    return p;
+/* Blocks of nearly equal length: 16 pixels as 8 + 8, since a short one waits for its sums. */
+static CN_INLINE void NAME(depthwise_blocks)(T *y, const T *x, const T *w, const T *bias, int relu,
+                                             const cn_depthwise_run *run, const int most, const int row,
+                                             const int stride) {
+    ptrdiff_t left = run->pixels, blocks = (left + most - 1) / most, n;
+    for (; blocks > 0; blocks--, left -= n, x += n * run->x_step, y += n * run->y_step) {
+        n = (left + blocks - 1) / blocks;
+        CN_UNROLL for (int p = 1; p <= CN_DEPTHWISE_PIXELS; p++) if (p <= most && p == n)
+            NAME(depthwise_rows)(y, x, w, bias, relu, run, p, row, stride);
+    }
 }
 
-/* Kernels of three and five columns with a stride of one or two elements of x that are taps. */
-static CN_INLINE ptrdiff_t NAME(depthwise_common)(T *y, const T *x, const T *w, const T *bias, int relu,
-                                                  const cn_depthwise_run *run) {
-    const int stride = run->x_step == run->gap ? 1 : run->x_step == 2 * run->gap ? 2 : 0;
-    ptrdiff_t p = 0;
-    if (run->row == 3 && stride == 1) {
-        p = NAME(depthwise_blocks)(y, x, w, bias, relu, run, p, 8, 3, 1);
-        p = NAME(depthwise_blocks)(y, x, w, bias, relu, run, p, 4, 3, 1);
-    } else if (run->row == 3 && stride == 2) {
-        p = NAME(depthwise_blocks)(y, x, w, bias, relu, run, p, 6, 3, 2);
-    } else if (run->row == 5 && stride == 1) {
-        p = NAME(depthwise_blocks)(y, x, w, bias, relu, run, p, 8, 5, 1);
-        p = NAME(depthwise_blocks)(y, x, w, bias, relu, run, p, 4, 5, 1);
-    } else if (run->row == 5 && stride == 2) {
-        p = NAME(depthwise_blocks)(y, x, w, bias, relu, run, p, 5, 5, 2);
-    }
-    return p;
+/* Kernels of three and five columns with a stride of one or two elements of x that are taps; says whether it is one. */
+static CN_INLINE int NAME(depthwise_common)(T *y, const T *x, const T *w, const T *bias, int relu,
+                                            const cn_depthwise_run *run) {
+    const int stride = run->x_step == run->x_gap ? 1 : run->x_step == 2 * run->x_gap ? 2 : 0;
+    if (run->row == 3 && stride == 1)
+        NAME(depthwise_blocks)(y, x, w, bias, relu, run, CN_DEPTHWISE_PIXELS, 3, 1);
+    else if (run->row == 3 && stride == 2)
+        NAME(depthwise_blocks)(y, x, w, bias, relu, run, 7, 3, 2);
+    else if (run->row == 5 && stride == 1)
+        NAME(depthwise_blocks)(y, x, w, bias, relu, run, CN_DEPTHWISE_PIXELS, 5, 1);
+    else if (run->row == 5 && stride == 2)
+        NAME(depthwise_blocks)(y, x, w, bias, relu, run, 5, 5, 2);
+    else
+        return 0;
+    return 1;
 }
 
 /* One vector of channels; n of its lanes. */
 static CN_INLINE void NAME(depthwise_channels)(T *y, const T *x, const T *w, const T *bias, int relu,
                                                const cn_depthwise_run *run, const ptrdiff_t n) {
-    const ptrdiff_t done = n == LANES ? NAME(depthwise_common)(y, x, w, bias, relu, run) : 0;
-    ptrdiff_t left = run->pixels - done;
-    x += done * run->x_step;
-    y += done * run->y_step;
+    ptrdiff_t left = run->pixels;
+    if (n == LANES && NAME(depthwise_common)(y, x, w, bias, relu, run)) return;
     for (; left >= 8; left -= 8, x += 8 * run->x_step, y += 8 * run->y_step)
         NAME(depthwise_pixels)(y, x, w, bias, relu, run, 8, n);
     for (; left >= 3; left -= 3, x += 3 * run->x_step, y += 3 * run->y_step)
@@ -87,15 +95,27 @@ static CN_INLINE void NAME(depthwise_channels)(T *y, const T *x, const T *w, con
     for (; left > 0; left--, x += run->x_step, y += run->y_step) NAME(depthwise_pixels)(y, x, w, bias, relu, run, 1, n);
 }
 
+/* All vectors of a few pixels before the next ones: lines of memory are then met in their order, which is worth a fifth
+   of the time of a large map (8 x 32 x 112 x 112, 3 x 3 taps, one thread: 1.21 ms row by row, 0.98 ms so; a copy takes
+   0.86 ms). */
+#define CN_DEPTHWISE_BLOCK 14
+
 static void NAME(depthwise)(void *y, const void *x, const void *w, const void *bias, int relu,
                             const cn_depthwise_run *run) {
-    for (ptrdiff_t j = 0; j < run->channels; j += LANES) {
-        T *to = (T *)y + j;
-        const T *from = (const T *)x + j, *weights = (const T *)w + j, *first = bias ? (const T *)bias + j : NULL;
-        if (run->channels - j >= LANES)
-            NAME(depthwise_channels)(to, from, weights, first, relu, run, LANES);
-        else
-            NAME(depthwise_channels)(to, from, weights, first, relu, run, run->channels - j);
+    const ptrdiff_t blocks = (run->pixels + CN_DEPTHWISE_BLOCK - 1) / CN_DEPTHWISE_BLOCK;
+    cn_depthwise_run part = *run;
+    for (ptrdiff_t b = 0; b < blocks; b++) {
+        const ptrdiff_t p = b * run->pixels / blocks;
+        part.pixels = (b + 1) * run->pixels / blocks - p;
+        for (ptrdiff_t j = 0; j < run->channels; j += LANES) {
+            T *to = (T *)y + p * run->y_step + j;
+            const T *from = (const T *)x + p * run->x_step + j, *weights = (const T *)w + j;
+            const T *first = bias ? (const T *)bias + j : NULL;
+            if (run->channels - j >= LANES)
+                NAME(depthwise_channels)(to, from, weights, first, relu, &part, LANES);
+            else
+                NAME(depthwise_channels)(to, from, weights, first, relu, &part, run->channels - j);
+        }
     }
 }
 
@@ -105,66 +125,116 @@ static void NAME(depthwise)(void *y, const void *x, const void *w, const void *b
 static CN_INLINE void NAME(depthwise_taps)(T *dw, const T *dy, const T *x, const cn_depthwise_run *run, ptrdiff_t t,
                                            const int taps, const ptrdiff_t n) {
     const ptrdiff_t x_step = run->x_step, y_step = run->y_step, pixels = run->pixels;
-    const ptrdiff_t *x_tap = run->x_tap + t, *w_tap = run->w_tap + t;
+    ptrdiff_t row = t / run->row, col = t % run->row;
     const T *from[9];
+    T *to[9];
     V sum[9];
     CN_UNROLL for (int i = 0; i < taps; i++) {
-        from[i] = x + x_tap[i];
-        sum[i] = NAME(load_some)(dw + w_tap[i], n);
+        from[i] = x + run->x_row[row] + col * run->x_gap;
+        to[i] = dw + run->w_row[row] + col * run->w_gap;
+        sum[i] = NAME(load_some)(to[i], n);
+        if (++col == run->row) row++, col = 0;
     }
     for (ptrdiff_t p = 0; p < pixels; p++) {
         const V gradient = NAME(load_some)(dy + p * y_step, n);
         const ptrdiff_t at = p * x_step;
         CN_UNROLL for (int i = 0; i < taps; i++) sum[i] = v_fma(NAME(load_some)(from[i] + at, n), gradient, sum[i]);
     }
-    CN_UNROLL for (int i = 0; i < taps; i++) NAME(store_some)(dw + w_tap[i], sum[i], n);
+    CN_UNROLL for (int i = 0; i < taps; i++) NAME(store_some)(to[i], sum[i], n);
 }
 
 /* Three rows of three taps, one pixel apart: each element of x is loaded once for four pixels of dy. */
-static CN_INLINE void NAME(depthwise_3x3)(T *dw, const T *dy, const T *x, const cn_depthwise_run *run) {
-    const ptrdiff_t gap = run->gap, y_step = run->y_step, *w_tap = run->w_tap;
+static CN_INLINE void NAME(depthwise_3x3)(T *dw, const T *dy, const T *x, const cn_depthwise_run *run, ptrdiff_t row) {
+    const ptrdiff_t gap = run->x_gap, y_step = run->y_step;
+    const T *from[3];
+    T *to[3];
     V sum[9], gradient[4];
     ptrdiff_t p = 0;
-    CN_UNROLL for (int i = 0; i < 9; i++) sum[i] = v_load(dw + w_tap[i]);
-    for (; p + 4 <= run->pixels; p += 4, dy += 4 * y_step, x += 4 * gap) {
+    CN_UNROLL for (int r = 0; r < 3; r++) {
+        from[r] = x + run->x_row[row + r];
+        to[r] = dw + run->w_row[row + r];
+    }
+    CN_UNROLL for (int i = 0; i < 9; i++) sum[i] = v_load(to[i / 3] + i % 3 * run->w_gap);
+    for (; p + 4 <= run->pixels; p += 4, dy += 4 * y_step) {
         CN_UNROLL for (int i = 0; i < 4; i++) gradient[i] = v_load(dy + i * y_step);
         CN_UNROLL for (int r = 0; r < 3; r++) {
-            const T *from = x + run->x_tap[3 * r];
             CN_UNROLL for (int q = 0; q < 6; q++) {
-                const V value = v_load(from);
-                from += gap;
+                const V value = v_load(from[r] + (p + q) * gap);
                 CN_UNROLL for (int i = 0; i < 3; i++) if (q >= i && q - i < 4) sum[3 * r + i] =
                     v_fma(value, gradient[q - i], sum[3 * r + i]);
             }
         }
     }
-    for (; p < run->pixels; p++, dy += y_step, x += gap) {
+    for (; p < run->pixels; p++, dy += y_step) {
         const V last = v_load(dy);
-        CN_UNROLL for (int i = 0; i < 9; i++) sum[i] = v_fma(v_load(x + run->x_tap[i]), last, sum[i]);
+        CN_UNROLL for (int i = 0; i < 9; i++) sum[i] = v_fma(v_load(from[i / 3] + (p + i % 3) * gap), last, sum[i]);
     }
-    CN_UNROLL for (int i = 0; i < 9; i++) v_store(dw + w_tap[i], sum[i]);
+    CN_UNROLL for (int i = 0; i < 9; i++) v_store(to[i / 3] + i % 3 * run->w_gap, sum[i]);
 }
 
 static CN_INLINE void NAME(depthwise_weight_channels)(T *dw, const T *dy, const T *x, const cn_depthwise_run *run,
                                                       const ptrdiff_t n) {
+    const ptrdiff_t taps = run->rows * run->row;
     ptrdiff_t t = 0;
-    if (n == LANES && run->taps == 9 && run->row == 3 && run->gap == run->x_step) {
-        NAME(depthwise_3x3)(dw, dy, x, run);
-        return;
-    }
-    for (; t + 9 <= run->taps; t += 9) NAME(depthwise_taps)(dw, dy, x, run, t, 9, n);
-    for (; t + 5 <= run->taps; t += 5) NAME(depthwise_taps)(dw, dy, x, run, t, 5, n);
-    for (; t + 2 <= run->taps; t += 2) NAME(depthwise_taps)(dw, dy, x, run, t, 2, n);
-    for (; t < run->taps; t++) NAME(depthwise_taps)(dw, dy, x, run, t, 1, n);
+    if (n == LANES && run->row == 3 && run->x_gap == run->x_step)
+        for (; t + 9 <= taps; t += 9) NAME(depthwise_3x3)(dw, dy, x, run, t / 3);
+    for (; t + 9 <= taps; t += 9) NAME(depthwise_taps)(dw, dy, x, run, t, 9, n);
+    for (; t + 5 <= taps; t += 5) NAME(depthwise_taps)(dw, dy, x, run, t, 5, n);
+    for (; t + 2 <= taps; t += 2) NAME(depthwise_taps)(dw, dy, x, run, t, 2, n);
+    for (; t < taps; t++) NAME(depthwise_taps)(dw, dy, x, run, t, 1, n);
 }
 
+/* As above; longer, since each block loads and stores the sums. */
+#define CN_DEPTHWISE_WEIGHTS_BLOCK 56
+
 static void NAME(depthwise_weights)(void *dw, const void *dy, const void *x, const cn_depthwise_run *run) {
-    for (ptrdiff_t j = 0; j < run->channels; j += LANES) {
-        T *to = (T *)dw + j;
-        const T *gradient = (const T *)dy + j, *from = (const T *)x + j;
-        if (run->channels - j >= LANES)
-            NAME(depthwise_weight_channels)(to, gradient, from, run, LANES);
-        else
-            NAME(depthwise_weight_channels)(to, gradient, from, run, run->channels - j);
+    const ptrdiff_t blocks = (run->pixels + CN_DEPTHWISE_WEIGHTS_BLOCK - 1) / CN_DEPTHWISE_WEIGHTS_BLOCK;
+    cn_depthwise_run part = *run;
+    for (ptrdiff_t b = 0; b < blocks; b++) {
+        const ptrdiff_t p = b * run->pixels / blocks;
+        part.pixels = (b + 1) * run->pixels / blocks - p;
+        for (ptrdiff_t j = 0; j < run->channels; j += LANES) {
+            T *to = (T *)dw + j;
+            const T *gradient = (const T *)dy + p * run->y_step + j, *from = (const T *)x + p * run->x_step + j;
+            if (run->channels - j >= LANES)
+                NAME(depthwise_weight_channels)(to, gradient, from, &part, LANES);
+            else
+                NAME(depthwise_weight_channels)(to, gradient, from, &part, run->channels - j);
+        }
+    }
+}
+
+/* ---- channels of groups ------------------------------------------------------------------------------------------ */
+
+#if CN_PERMUTES
+/* The n channels from x on hold all that a vector needs. */
+static CN_INLINE void NAME(spread_vector)(T *to, const T *x, const int32_t *places, const cn_spread *s,
+                                          const ptrdiff_t n) {
+    const P place = v_places(places);
+    const ptrdiff_t channels = s->channels, step = s->vectors * LANES;
+    for (ptrdiff_t p = s->pixels; p > 0; p--, x += channels, to += step)
+        v_store(to, v_permute(NAME(load_some)(x, n), place));
+}
+#endif
+
+static void NAME(spread)(void *to, const void *x, const cn_spread *s) {
+    const ptrdiff_t pixels = s->pixels, channels = s->channels, step = s->vectors * LANES;
+    for (ptrdiff_t k = 0; k < s->vectors; k++) {
+        const int32_t *index = s->index + k * LANES;
+        T *vector = (T *)to + k * LANES;
+#if CN_PERMUTES
+        if (index[LANES - 1] - index[0] < LANES) {
+            const T *from = (const T *)x + index[0];
+            int32_t places[LANES];
+            for (ptrdiff_t i = 0; i < LANES; i++) places[i] = index[i] - index[0];
+            if (s->channels - index[0] >= LANES)
+                NAME(spread_vector)(vector, from, places, s, LANES);
+            else
+                NAME(spread_vector)(vector, from, places, s, s->channels - index[0]);
+            continue;
+        }
+#endif
+        for (ptrdiff_t p = 0; p < pixels; p++)
+            for (ptrdiff_t i = 0; i < LANES; i++) vector[p * step + i] = ((const T *)x)[p * channels + index[i]];
     }
 }

@@ -46,6 +46,7 @@
         .winograd_taps = NAME(winograd_taps),                                                                          \
         .depthwise = NAME(depthwise),                                                                                  \
         .depthwise_weights = NAME(depthwise_weights),                                                                  \
+        .spread = NAME(spread),                                                                                        \
         .softmax = NAME(softmax),                                                                                      \
         .moments = NAME(moments),                                                                                      \
         .normalize = NAME(normalize),                                                                                  \

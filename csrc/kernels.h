@@ -70,10 +70,18 @@ typedef struct {
 typedef struct {
     ptrdiff_t pixels, channels;
     ptrdiff_t x_step, y_step; /* elements from one pixel to the next */
-    ptrdiff_t taps, row, gap; /* taps come in rows of `row`, `gap` elements of x apart; 0 where a row has one */
-    const ptrdiff_t *x_tap;   /* where the first pixel's taps lie in x */
-    const ptrdiff_t *w_tap;   /* and in the weights */
+    ptrdiff_t rows, row;      /* rows of `row` taps */
+    ptrdiff_t x_gap, w_gap;   /* elements from a tap to the next of its row, in x and in the weights */
+    const ptrdiff_t *x_row;   /* where the rows of the first pixel start in x */
+    const ptrdiff_t *w_row;   /* and in the weights */
 } cn_depthwise_run;
+
+/* Channels of pixels as a grouped convolution wants them, so that it is a depthwise one with more taps: a pixel of the
+   result has `vectors` vectors, whose lane i is channel index[i] of x, for the k-th index[k * lanes + i]. */
+typedef struct {
+    ptrdiff_t pixels, channels, vectors; /* channels: of x */
+    const int32_t *index;                /* rises in each vector */
+} cn_spread;
 
 typedef struct {
     cn_isa isa;
@@ -124,6 +132,7 @@ typedef struct {
     /* y = bias (or 0 where it is NULL) + the sum over taps of x * w, rectified with `relu` */
     void (*depthwise)(void *y, const void *x, const void *w, const void *bias, int relu, const cn_depthwise_run *run);
     void (*depthwise_weights)(void *dw, const void *dy, const void *x, const cn_depthwise_run *run); /* += dy * x */
+    void (*spread)(void *to, const void *x, const cn_spread *spread);
 
     /* Row by row p = softmax(logits); with labels or targets given, gradient = (p - target) * scale and the return
        value is the sum of the rows' cross-entropies, else gradient receives p. */

@@ -13,11 +13,14 @@
      v_fma(a, b, c)       a * b + c
      v_max(a, b)          b when either is NaN
      v_gt v_eq v_nan v_or v_select(m, a, b)   comparisons (false with NaN; v_nan tests one), m ? a : b
-     v_zip_low v_zip_high(a, b)   first and second half of a0 b0 a1 b1 ...                                        */
+     v_zip_low v_zip_high(a, b)   first and second half of a0 b0 a1 b1 ...
+     P, v_places(p), v_permute(a, places)   lane i is lane p[i] of a; only where CN_PERMUTES is 1                     */
 
 #undef T
 #undef V
 #undef M
+#undef P
+#undef CN_PERMUTES
 #undef LANES
 #undef NAME
 #undef OP
@@ -33,6 +36,7 @@
 #endif
 #define V NAME(vector)
 #define M NAME(mask)
+#define P NAME(places)
 #define CN_CAT_(a, b, c) a##b##c
 #define CN_CAT(a, b, c) CN_CAT_(a, b, c)
 
@@ -58,6 +62,8 @@
 #define v_select NAME(v_select)
 #define v_zip_low NAME(v_zip_low)
 #define v_zip_high NAME(v_zip_high)
+#define v_places NAME(v_places)
+#define v_permute NAME(v_permute)
 
 /* ---- x86: the three widths differ in a prefix, the two types in a suffix --------------------------------------- */
 #if defined(CN_SIMD_AVX512) || defined(CN_SIMD_AVX2) || defined(CN_SIMD_SSE2)
@@ -165,6 +171,20 @@ static inline V v_select(M m, V a, V b) { return OP(blendv)(b, a, m); }
 static inline V v_zip_low(V a, V b) { return CN_HALVES(OP(unpacklo)(a, b), OP(unpackhi)(a, b), 0x20); }
 static inline V v_zip_high(V a, V b) { return CN_HALVES(OP(unpacklo)(a, b), OP(unpackhi)(a, b), 0x31); }
 #undef CN_HALVES
+#define CN_PERMUTES 1
+typedef __m256i P;
+#if CN_DOUBLE
+static inline P v_places(const int32_t *p) { /* as pairs of 32-bit lanes */
+    __m256i even = _mm256_slli_epi64(_mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)p)), 1);
+    return _mm256_or_si256(even, _mm256_slli_epi64(_mm256_or_si256(even, _mm256_set1_epi64x(1)), 32));
+}
+static inline V v_permute(V a, P places) {
+    return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(a), places));
+}
+#else
+static inline P v_places(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline V v_permute(V a, P places) { return _mm256_permutevar8x32_ps(a, places); }
+#endif
 #if CN_DOUBLE
 static inline __m256i NAME(first)(ptrdiff_t n) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
@@ -196,7 +216,11 @@ static inline uint64_t NAME(to_u8)(V a) {
 #endif
 #else
 static inline V v_fma(V a, V b, V c) { return OP(fmadd)(a, b, c); }
+#define CN_PERMUTES 1
+typedef __m512i P;
 #if CN_DOUBLE
+static inline P v_places(const int32_t *p) { return _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i *)p)); }
+static inline V v_permute(V a, P places) { return _mm512_permutexvar_pd(places, a); }
 static inline M v_gt(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ); }
 static inline M v_eq(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 static inline M v_nan(V a) { return _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q); }
@@ -207,6 +231,8 @@ static inline V v_zip_high(V a, V b) {
     return _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b);
 }
 #else
+static inline P v_places(const int32_t *p) { return _mm512_loadu_si512(p); }
+static inline V v_permute(V a, P places) { return _mm512_permutexvar_ps(places, a); }
 static inline M v_gt(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 static inline M v_eq(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 static inline M v_nan(V a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
@@ -366,6 +392,10 @@ static inline void v_store_u8(uint8_t *p, V a, ptrdiff_t n) {
     } else
         for (ptrdiff_t i = 0; i < n; i++) p[i] = (uint8_t)(bytes >> 8 * i);
 }
+#endif
+
+#if !defined(CN_PERMUTES)
+#define CN_PERMUTES 0
 #endif
 
 /* The first n lanes, or all of them where there are more. */

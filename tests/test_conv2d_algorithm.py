@@ -144,8 +144,11 @@ def test_errors(call, error, text, set_algorithm):
     assert text in str(caught.value)
 
 
-def test_depthwise_convolutions_have_kernels_of_their_own():
+def test_small_groups_have_kernels_of_their_own():
     chosen = conv2d_algorithm((2, 8, 9, 9), (8, 1, 3, 3), groups=8)
     assert chosen == ("depthwise",) * 3
-    assert conv2d_algorithm((2, 8, 9, 9), (16, 1, 3, 3), groups=8).forward == "direct"
+    assert conv2d_algorithm((2, 8, 9, 9), (16, 1, 3, 3), groups=8) == ("grouped",) * 3
+    assert conv2d_algorithm((2, 8, 9, 9), (8, 4, 3, 3), groups=2) == ("grouped",) * 3
+    assert conv2d_algorithm((2, 10, 9, 9), (8, 5, 3, 3), groups=2) == ("direct",) * 3
+    assert conv2d_algorithm((2, 8, 9, 9), (10, 4, 3, 3), groups=2) == ("direct",) * 3
     assert conv2d_algorithm((2, 8, 9, 9), (8, 1, 3, 3), groups=8, pool=2).forward == "direct"

@@ -13,6 +13,7 @@ VALUES = [
     "test_conv2d.py",
     "test_winograd.py",
     "test_depthwise.py",
+    "test_grouped.py",
     "test_pool2d.py",
     "test_batch_norm.py",
     "test_batch_norm_pool.py",

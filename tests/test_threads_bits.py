@@ -15,6 +15,7 @@ CONVOLUTIONS = [
     Conv(2, 3, 64, 64, 16, (7, 7), stride=2, padding=3),
     Conv(4, 48, 20, 20, 48, (3, 3), padding=1, groups=48),
     Conv(3, 203, 15, 40, 203, (5, 5), stride=2, padding=2, groups=203),
+    Conv(3, 72, 35, 60, 36, (3, 3), padding=1, groups=9),  # small groups: blocks of rows, tiles of columns
     Conv(300, 128, 3, 3, 8, (3, 3)),  # one pixel, a long sum
     Conv(64, 96, 6, 6, 96, (1, 1)),
 ]

@@ -56,6 +56,11 @@ class PerPass(NamedTuple, Generic[Item]):
     weight_gradient: Item
 
 
+# Channels and outputs of a group up to which vectors run over groups. With 8, 2 x 256 x 28 x 28, 3 x 3 taps, a product
+# for each group takes 0.79 ms instead of 0.83 with AVX-512 and 0.84 instead of 1.23 with AVX2.
+FEW = 4
+
+
 class Problem(NamedTuple):
     """A pass of a convolution: all that the choice depends on."""
 
@@ -71,9 +76,12 @@ class Problem(NamedTuple):
     """Windows of a fused max pool."""
 
     @property
-    def depthwise(self) -> bool:
-        """Whether each channel has one filter of its own, which has kernels of its own; those cannot pool."""
-        return 1 < self.groups == self.w_shape[0] and self.w_shape[1] == 1 and self.pool == (1, 1)
+    def direct(self) -> str:
+        """Which kernels compute the direct sum: groups of few channels have some of their own; those cannot pool."""
+        inputs, outputs = self.w_shape[1], self.w_shape[0] // self.groups
+        if self.groups == 1 or self.pool != (1, 1) or not 1 <= min(inputs, outputs) <= max(inputs, outputs) <= FEW:
+            return "direct"
+        return "depthwise" if inputs == outputs == 1 else "grouped"
 
     @property
     def padding(self) -> tuple[int, int]:
@@ -197,7 +205,7 @@ def conv2d_algorithm(
     -------
     PerPass
         A named tuple (forward, data_gradient, weight_gradient) of "direct", "winograd" or, for the direct sum of a
-        depthwise convolution, "depthwise".
+        depthwise convolution, "depthwise", of one with at most 4 channels and 4 outputs a group "grouped".
 
     Raises
     ------
@@ -235,5 +243,4 @@ def conv2d_algorithm(
     pooled = outputs._replace(pool=(1, 1) if pool is None else pair(pool, f"{who} pool"))
     problems = pooled, outputs._replace(size=(h, w)), outputs
     taken = (takes_winograd(*step, None, who) for step in zip(problems, COSTS, strict=True))
-    direct = "depthwise" if pooled.depthwise else "direct"
-    return PerPass(*("winograd" if winograd else direct for winograd in taken))
+    return PerPass(*("winograd" if winograd else pooled.direct for winograd in taken))

@@ -231,7 +231,7 @@ def _gradients(
     db_out = gradient_target(db, w.shape[:1], x.dtype, who, "db")
     problem = Problem(x.shape[0], size, w.shape, window, groups, x.dtype, pool)
     upstream = Upstream(to_nhwc(dy), relu_output, codes)
-    if problem.depthwise:
+    if problem.direct != "direct":
         upstream = through_relu(upstream)
     dx_out = None
     if dx:

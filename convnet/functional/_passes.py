@@ -38,7 +38,7 @@ def forward(
     """Fill y, and codes, of the arrays (x, w, b, y, codes)."""
     if takes_winograd(problem, COSTS.forward, algorithm, who):
         winograd.winograd_forward(*arrays, *problem.padding, relu, *problem.pool)
-    elif problem.depthwise:
+    elif problem.direct != "direct":
         depthwise.depthwise_forward(*arrays[:4], *problem.window, relu)
     else:
         conv.conv2d_forward(*arrays, *problem.window, problem.groups, relu, *problem.pool)
@@ -51,7 +51,7 @@ def data_gradient(
     tiled = problem._replace(size=dx.shape[1:3], pool=(1, 1))
     if takes_winograd(tiled, COSTS.data_gradient, algorithm, who):
         winograd.winograd_data_gradient(*upstream, w, dx, *problem.padding, *problem.pool)
-    elif problem.depthwise:
+    elif problem.direct != "direct":
         depthwise.depthwise_data_gradient(upstream.dy, w, dx, *problem.window)
     else:
         conv.conv2d_data_gradient(*upstream, w, dx, *problem.window, problem.groups, *problem.pool)
@@ -70,9 +70,9 @@ def weight_gradient(
     tiled = problem._replace(pool=(1, 1))
     if dw is not None and takes_winograd(tiled, COSTS.weight_gradient, algorithm, who):
         winograd_weights.winograd_weight_gradient(*upstream, x, dw, db, *problem.padding, *problem.pool)
-    elif problem.depthwise:
+    elif problem.direct != "direct":
         kh, kw = problem.w_shape[2:]
-        depthwise.depthwise_weight_gradient(upstream.dy, x, dw, db, kh, kw, *problem.window)
+        depthwise.depthwise_weight_gradient(upstream.dy, x, dw, db, kh, kw, *problem.window, problem.groups)
     else:
         settings = *problem.w_shape[2:], *problem.window, problem.groups, *problem.pool
         conv_weights.conv2d_weight_gradient(*upstream, x, dw, db, *settings)

@@ -66,8 +66,7 @@ class Plan:
         out, window = conv_geometry(size, w.shape[2:], stride, padding, dilation)
         windows = (1, 1) if pool is None else pair(pool, "pool")
         problem = Problem(self._images, out, w.shape, window, groups, self.dtype, windows)
-        direct = "depthwise" if problem.depthwise else "direct"
-        algorithm = "winograd" if takes_winograd(problem, PLANNED, None, "Plan") else direct
+        algorithm = "winograd" if takes_winograd(problem, PLANNED, None, "Plan") else problem.direct
         bias = None if b is None else b.copy()
         self._plan.conv2d(x, y, np.ascontiguousarray(w), bias, size, out, window, groups, relu, windows, algorithm)
 

@@ -39,4 +39,5 @@ def depthwise_weight_gradient(
     left: int,
     dilation_y: int,
     dilation_x: int,
+    groups: int,
 ) -> None: ...

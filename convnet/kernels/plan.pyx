@@ -66,7 +66,7 @@ cdef bint plan_conv2d(Convolved *s, const Convolution *layer, str algorithm, con
     if algorithm == "winograd":
         s.other, s.run_other, s.finish_other = plan_winograd(layer, w, b), run_winograd, finish_winograd
         return True
-    if algorithm == "depthwise":
+    if algorithm in ("depthwise", "grouped"):
         s.other, s.run_other, s.finish_other = plan_depthwise(layer, w, b), run_depthwise, finish_depthwise
         return True
     s.fold = fold_of_layer(layer)

@@ -69,9 +69,13 @@ cdef extern from "kernels.h" nogil:
         ptrdiff_t row_step, pixel_step, first_row, end_row, first_col, end_col, channels, plane
 
     ctypedef struct cn_depthwise_run:
-        ptrdiff_t pixels, channels, x_step, y_step, taps, row, gap
-        const ptrdiff_t *x_tap
-        const ptrdiff_t *w_tap
+        ptrdiff_t pixels, channels, x_step, y_step, rows, row, x_gap, w_gap
+        const ptrdiff_t *x_row
+        const ptrdiff_t *w_row
+
+    ctypedef struct cn_spread:
+        ptrdiff_t pixels, channels, vectors
+        const int32_t *index
 
     ctypedef struct cn_kernels:
         ptrdiff_t lanes
@@ -122,6 +126,7 @@ cdef extern from "kernels.h" nogil:
         void (*depthwise_weights)(
             void *dw, const void *dy, const void *x, const cn_depthwise_run *run
         ) noexcept nogil
+        void (*spread)(void *to, const void *x, const cn_spread *spread) noexcept nogil
         double (*softmax)(
             void *gradient, const void *logits, const int64_t *labels, const void *targets, ptrdiff_t rows,
             ptrdiff_t classes, double scale
