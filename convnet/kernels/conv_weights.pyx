@@ -9,7 +9,7 @@ buffer of its own; the buffers meet in a fixed tree.
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
 
-from convnet.kernels.conv cimport finish, prepare, real, take_scratch, upstream_of, weight_offsets
+from convnet.kernels.conv cimport finish, prepare, real, take_scratch, upstream_of, weight_places
 from convnet.kernels.correlation cimport (
     Correlation, Upstream, ceil_div, fold_axis, fold_of, forward_axis, kernels_for_columns, least, most, strip_source,
     upstream_row, worker_result,
@@ -40,7 +40,7 @@ cdef struct WeightGradient:
     int32_t *part_row
     char *dw
     char *db
-    const int32_t *w_offset
+    const int32_t *place
     Py_ssize_t col_stride
 
 
@@ -121,16 +121,13 @@ cdef void scatter_columns(void *job, ptrdiff_t index, int worker) noexcept nogil
     cdef WeightGradient *w = <WeightGradient *> job
     cdef Correlation *p = &w.p
     cdef Py_ssize_t lanes = p.kernels.lanes, vectors = ceil_div(p.cols, lanes), c = p.c // p.groups
-    cdef Py_ssize_t g = index // vectors, col = index % vectors * lanes, step = p.x.step // w.fold, i, q, first
-    cdef Py_ssize_t kw = p.x.taps - (w.fold - 1) * step
+    cdef Py_ssize_t g = index // vectors, col = index % vectors * lanes, step = p.x.step // w.fold, q, first
     for q in range(w.fold):
-        for i in range(p.y.taps):
-            first = g * p.depth + (i * p.x.taps + q * step) * c
-            p.kernels.scatter_add(
-                w.dw + (g * p.cols + col) * w.col_stride * p.item,
-                w.parts + (first * w.cols + q * w.dy_pixel + col) * p.item,
-                w.w_offset + i * kw * c, kw * c, w.col_stride, least(lanes, p.cols - col), w.cols,
-            )
+        first = (g * p.depth + q * step * c) * w.cols + q * w.dy_pixel + col
+        p.kernels.scatter_add(
+            w.dw + (g * p.cols + col) * w.col_stride * p.item, w.parts + first * p.item, w.place, w.col_stride,
+            w.col_stride, least(lanes, p.cols - col), w.cols,
+        )
 
 
 cdef void cut_gradient(WeightGradient *w) noexcept nogil:
@@ -188,7 +185,7 @@ def conv2d_weight_gradient(
     cdef Correlation *p = &w.p
     cdef Py_ssize_t channels = x_nhwc.shape[3] // groups, lanes
     cdef const cn_kernels *wide = kernels_for(sizeof(real), False)
-    cdef int32_t *w_offset
+    cdef int32_t *place
     w.outputs = dy_nhwc.shape[3]
     if dy_nhwc.shape[0] == 0 or w.outputs == 0 or dy_nhwc.shape[1] == 0 or dy_nhwc.shape[2] == 0:
         return
@@ -210,11 +207,10 @@ def conv2d_weight_gradient(
     w.dw = <char *> &dw_oihw[0, 0, 0, 0] if w.weights else NULL
     w.db = <char *> &db[0] if w.bias else NULL
     w.col_stride = channels * kh * kw
-    w_offset = weight_offsets(channels, kh, kw)
-    w.w_offset = w_offset
+    w.place = place = weight_places(channels, kh, kw, p.x.taps)
     try:
         prepare(p, 1, w.dy_pixel * w.fold if w.fused else 0)
         run_gradient(&w)
     finally:
         finish(p)
-        release(w_offset)
+        release(place)
