@@ -8,9 +8,9 @@ A *correlation* multiplies pixels of a source map with packed weights. Element (
 source lies at ``row_offset[r] + k_offset[k]``; both tables are made once a call. The weight gradient contracts over
 pixels instead of taps, so it reads the same elements with the two tables swapped; it lives in conv_weights.pyx.
 
-Work is cut into strips, groups of whole output rows of one image, by shape alone. Where the window reaches over the
-edge of the map, the strip's input is first copied between zeros into scratch memory (it then lies in L2, which costs
-less than treating edges apart); otherwise it is read in place.
+Work is cut into strips by shape alone: whole output rows of one image, or all rows of a few small images. Where the
+window reaches over the edge of the map, the strip's input is first copied between zeros into scratch memory (it then
+lies in L2, which costs less than treating edges apart); otherwise it is read in place.
 
 A ReLU, or a ReLU and a max pool whose windows lie side by side, can be fused: the forward pass then pools each strip
 while it is in L2 and keeps one byte a pooled output (the winner's place in its window, 255 where the ReLU gave 0)
@@ -21,8 +21,8 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memcpy, memset
 
 from convnet.kernels.correlation cimport (
-    Axis, Correlation, Upstream, ceil_div, fill_tables, fold_axis, fold_of, forward_axis, gcd, gradient_axis,
-    kernels_for_columns, least, most, plan_strips, strip_source, upstream_row, worker_result,
+    Axis, Correlation, Strip, Upstream, ceil_div, fill_tables, fold_axis, fold_of, forward_axis, gcd, gradient_axis,
+    kernels_for_columns, least, most, plan_strips, strip_at, strip_source, upstream_row, worker_result,
 )
 from convnet.kernels.runtime cimport (
     alloc, cn_kernels, cn_pool_run, cn_product, kernels_for, num_threads, parallel_for, release,
@@ -31,19 +31,21 @@ from convnet.kernels.runtime cimport (
 from convnet.errors import UnsupportedError
 
 cdef Py_ssize_t MOST_OFFSET = 2**31 - 1
+# Images are taken together only as long as there are this many tasks.
+cdef Py_ssize_t LEAST_TASKS = 8
 
 
 cdef bint prepare(Correlation *p, Py_ssize_t unit, Py_ssize_t result_pixel) except False:
     """Plan, allocate the tables and fill them. `finish` releases them, also after a failure."""
     p.row_offset = p.k_offset = NULL
-    plan_strips(p, unit, result_pixel)
     p.depth = p.y.taps * p.x.taps * (p.c // p.groups)
+    plan_strips(p, unit, result_pixel)
     if (p.strip_rows * p.y.step + p.y.reach + 1) * p.row_pixels * p.c > MOST_OFFSET:
         raise UnsupportedError(
             f"conv2d: expected rows of a strip to have at most {MOST_OFFSET} elements, "
             f"got {p.row_pixels} pixels of {p.c} channels"
         )
-    p.row_offset = <int32_t *> alloc(p.strip_rows * p.x.out * sizeof(int32_t))
+    p.row_offset = <int32_t *> alloc(p.most_images * p.strip_rows * p.x.out * sizeof(int32_t))
     p.k_offset = <int32_t *> alloc(p.depth * sizeof(int32_t))
     if p.row_offset == NULL or p.k_offset == NULL:
         raise MemoryError("conv2d: no memory for the tables of a convolution")
@@ -68,16 +70,19 @@ cdef bint take_scratch(Correlation *p) noexcept nogil:
 cdef void slide_strip(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef Slide *s = <Slide *> job
     cdef Correlation *p = &s.p
-    cdef Py_ssize_t image = index // p.strips, first_row = index % p.strips * p.strip_rows
-    cdef Py_ssize_t rows = least(p.strip_rows, p.y.out - first_row)
-    cdef Py_ssize_t g, lanes = p.kernels.lanes, at = image * s.image_stride + first_row // s.pool_y * s.row_stride
+    cdef Py_ssize_t strips = p.n * p.strips, tasks = ceil_div(strips, p.images)
+    cdef Strip strip = strip_at(p, index * strips // tasks, (index + 1) * strips // tasks)
+    cdef Py_ssize_t rows = strip.images * strip.rows, g, lanes = p.kernels.lanes
+    cdef Py_ssize_t at = strip.image * s.image_stride + strip.first_row // s.pool_y * s.row_stride
     cdef Py_ssize_t packed_group = ceil_div(p.cols, lanes) * lanes * p.depth
-    cdef const char *source = strip_source(p, image, first_row, rows, worker)
-    cdef Py_ssize_t source_rows = (rows - 1) * p.y.step + p.y.reach + 1
+    cdef const char *source = strip_source(p, &strip, worker)
+    cdef Py_ssize_t source_rows = (strip.rows - 1) * p.y.step + p.y.reach + 1, count
     cdef char *out = worker_result(p, worker) if s.result_pixel else s.out + at * p.item
     cdef cn_product product
-    if s.fold > 1 and not p.kernels.all_finite(source, source_rows * p.row_pixels * p.c):
-        s.finite = False
+    if s.fold > 1:
+        count = (strip.images - 1) * p.image_step + source_rows * p.row_pixels * p.c
+        if not p.kernels.all_finite(source, count):
+            s.finite = False
     product.rows = rows * p.x.out
     product.depth = p.depth
     product.cols = s.result_pixel * s.fold if s.result_pixel and p.groups == 1 else p.cols
@@ -135,10 +140,12 @@ cdef void pack_vector(void *job, ptrdiff_t index, int worker) noexcept nogil:
 
 cdef void fill_out_offsets(Slide *s, Py_ssize_t row_step, Py_ssize_t pixel_step) noexcept nogil:
     cdef Correlation *p = &s.p
-    cdef Py_ssize_t i, j
-    for i in range(p.strip_rows):
-        for j in range(p.x.out):
-            s.out_offset[i * p.x.out + j] = <int32_t> (i * row_step + j * pixel_step)
+    cdef Py_ssize_t image_step = p.strip_rows * row_step if s.result_pixel else s.image_stride, image, i, j, r = 0
+    for image in range(p.most_images):
+        for i in range(p.strip_rows):
+            for j in range(p.x.out):
+                s.out_offset[r] = <int32_t> (image * image_step + i * row_step + j * pixel_step)
+                r += 1
     for i in range(s.pool_y * s.pool_x):
         s.tap_offset[i] = <int32_t> ((i // s.pool_x * p.x.out * s.fold + i % s.pool_x) * s.result_pixel)
 
@@ -149,7 +156,9 @@ cdef bint plan_slide(Slide *s, Packing *q, Py_ssize_t row_step, Py_ssize_t pixel
     The caller says where the weights lie. `finish_slide` releases all, also after a failure.
     """
     cdef Correlation *p = &s.p
-    cdef Py_ssize_t pixels = p.strip_rows * p.x.out
+    cdef Py_ssize_t pixels
+    p.most_images = least(p.most_images, most(1, MOST_OFFSET // most(1, s.image_stride)))
+    pixels = p.most_images * p.strip_rows * p.x.out
     q.kernels, q.item, q.depth, q.cols = p.kernels, p.item, p.depth, p.cols
     q.vectors = ceil_div(p.cols, p.kernels.lanes)
     s.packed = q.packed = <char *> alloc(p.groups * q.vectors * p.kernels.lanes * p.depth * p.item)
@@ -168,7 +177,9 @@ cdef bint run_slide(Slide *s) noexcept nogil:
     cdef Correlation *p = &s.p
     if not take_scratch(p):
         return False
-    parallel_for(slide_strip, s, p.n * p.strips, 2.0 * p.n * p.y.out * p.x.out * p.depth * p.cols * p.groups)
+    p.images = least(p.most_images, most(1, p.n // LEAST_TASKS))
+    parallel_for(slide_strip, s, ceil_div(p.n * p.strips, p.images),
+                 2.0 * p.n * p.y.out * p.x.out * p.depth * p.cols * p.groups)
     release(p.scratch)
     return True
 
@@ -532,8 +543,9 @@ def conv2d_data_gradient(
     s.relu, s.fold, s.pool_y, s.pool_x, s.result_pixel = False, 1, 1, 1, 0
     s.bias, s.codes = NULL, NULL
     s.image_stride, s.row_stride = h * w * c, stride_y * w * c
-    q.w, q.run, q.col_stride, q.group_stride = <const char *> &w_oihw[0, 0, 0, 0], kh * kw, kh * kw, o // groups * channels * kh * kw
+    q.w, q.run, q.col_stride = <const char *> &w_oihw[0, 0, 0, 0], kh * kw, kh * kw
     q.count, q.step = o // groups, channels * kh * kw
+    q.group_stride = q.count * q.step
     q.place = place = <int32_t *> alloc(kh * kw * sizeof(int32_t))
     try:
         if place == NULL:

@@ -11,8 +11,8 @@ from libc.string cimport memset
 
 from convnet.kernels.conv cimport finish, prepare, real, take_scratch, upstream_of, weight_places
 from convnet.kernels.correlation cimport (
-    Correlation, Upstream, ceil_div, fold_axis, fold_of, forward_axis, kernels_for_columns, least, most, strip_source,
-    upstream_row, worker_result,
+    Correlation, Strip, Upstream, ceil_div, fold_axis, fold_of, forward_axis, kernels_for_columns, least, most,
+    strip_at, strip_source, upstream_row, worker_result,
 )
 from convnet.kernels.runtime cimport alloc, cn_kernels, cn_product, kernels_for, parallel_for, release
 
@@ -44,18 +44,17 @@ cdef struct WeightGradient:
     Py_ssize_t col_stride
 
 
-cdef const char *strip_dy(WeightGradient *w, Py_ssize_t image, Py_ssize_t first_row, Py_ssize_t rows,
-                          int worker) noexcept nogil:
+cdef const char *strip_dy(WeightGradient *w, const Strip *strip, int worker) noexcept nogil:
     """dy of a strip: in place, or expanded through what was fused."""
     cdef Correlation *p = &w.p
     cdef char *to = worker_result(p, worker)
     cdef Py_ssize_t i, pixels = p.x.out * w.fold
     cdef Py_ssize_t row_bytes = pixels * w.dy_pixel * p.item
     if not w.fused:
-        return w.upstream.dy + (image * p.y.out + first_row) * row_bytes
-    for i in range(rows):
-        upstream_row(&w.upstream, w.pixel_kernels, p.item, image, first_row + i, 0, pixels, to + i * row_bytes,
-                     w.dy_pixel)
+        return w.upstream.dy + (strip.image * p.y.out + strip.first_row) * row_bytes
+    for i in range(strip.images * strip.rows):
+        upstream_row(&w.upstream, w.pixel_kernels, p.item, strip.image + i // strip.rows,
+                     strip.first_row + i % strip.rows, 0, pixels, to + i * row_bytes, w.dy_pixel)
     return to
 
 
@@ -65,7 +64,8 @@ cdef void gradient_chunk(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef Correlation *p = &w.p
     cdef Py_ssize_t chunk = index // w.blocks, block = index % w.blocks
     cdef Py_ssize_t strips = p.n * p.strips, first = chunk * strips // w.chunks, end = (chunk + 1) * strips // w.chunks
-    cdef Py_ssize_t k = block * p.depth // w.blocks, strip, image, first_row, rows, g
+    cdef Py_ssize_t k = block * p.depth // w.blocks, at = first, g
+    cdef Strip strip
     cdef char *part = w.parts + chunk * w.part * p.item
     cdef char *bias = part + p.groups * p.depth * w.cols * p.item
     cdef const char *source
@@ -82,17 +82,17 @@ cdef void gradient_chunk(void *job, ptrdiff_t index, int worker) noexcept nogil:
     product.two_chains = True
     if block == 0:
         memset(bias, 0, w.outputs * p.item)
-    for strip in range(first, end):
-        image, first_row = strip // p.strips, strip % p.strips * p.strip_rows
-        rows = least(p.strip_rows, p.y.out - first_row)
-        product.depth = rows * p.x.out
-        product.accumulate = strip > first
-        dy = strip_dy(w, image, first_row, rows, worker)
+    while at < end:
+        strip = strip_at(p, at, end)
+        product.depth = strip.images * strip.rows * p.x.out
+        product.accumulate = at > first
+        at += strip.images
+        dy = strip_dy(w, &strip, worker)
         if w.bias and block == 0:
             w.pixel_kernels.column_sums(bias, dy, product.depth * w.fold, w.outputs, w.dy_pixel)
         if not w.weights:
             continue
-        source = strip_source(p, image, first_row, rows, worker)
+        source = strip_source(p, &strip, worker)
         for g in range(p.groups):
             product.a = source + g * (p.c // p.groups) * p.item
             product.b = dy + g * p.cols * p.item
@@ -142,6 +142,7 @@ cdef void cut_gradient(WeightGradient *w) noexcept nogil:
     w.chunks = least(MOST_CHUNKS, least(pixels // 256, CHUNK_BYTES // (w.part * p.item)))
     w.chunks = most(1, least(w.chunks, p.n * p.strips))
     w.blocks = most(1, least(MOST_CHUNKS // w.chunks, p.depth // 32)) if w.weights else 1
+    p.images = p.most_images
 
 
 cdef bint run_gradient(WeightGradient *w) except False:
