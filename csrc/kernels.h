@@ -88,6 +88,9 @@ typedef struct {
     /* dst[m + j * col_stride] += src[place[m] * src_row + j]: the way back, for gradients */
     void (*scatter_add)(void *dst, const void *src, const int32_t *place, ptrdiff_t run, ptrdiff_t col_stride,
                         ptrdiff_t cols, ptrdiff_t src_row);
+    /* dst[(j / lanes) * dst_vector + r * lanes + j % lanes] = src[r * src_row + j]; 0 in lanes behind */
+    void (*columns)(void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t src_row,
+                    ptrdiff_t dst_vector);
     void (*add)(void *dst, const void *src, ptrdiff_t n); /* dst += src */
     int (*all_finite)(const void *x, ptrdiff_t n);        /* neither NaN nor infinite */
     void (*column_sums)(void *sums, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row_stride); /* += */

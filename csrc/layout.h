@@ -1,5 +1,17 @@
 /* Moving elements: packing of weights, its inverse for gradients, transposition, sums. */
 
+static void NAME(columns)(void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t src_row,
+                          ptrdiff_t dst_vector) {
+    T *to = dst;
+    const T *from = src;
+    for (ptrdiff_t r = 0; r < rows; r++, to += LANES, from += src_row) {
+        T *column = to;
+        ptrdiff_t j = 0;
+        for (; j + LANES <= cols; j += LANES, column += dst_vector) v_store(column, v_load(from + j));
+        if (j < cols) v_store(column, v_load_part(from + j, cols - j));
+    }
+}
+
 static void NAME(add)(void *dst, const void *src, ptrdiff_t n) {
     T *to = dst;
     const T *from = src;

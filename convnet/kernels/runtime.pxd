@@ -82,6 +82,9 @@ cdef extern from "kernels.h" nogil:
             void *dst, const void *src, const int32_t *place, ptrdiff_t run, ptrdiff_t col_stride, ptrdiff_t cols,
             ptrdiff_t src_row
         ) noexcept nogil
+        void (*columns)(
+            void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t src_row, ptrdiff_t dst_vector
+        ) noexcept nogil
         void (*add)(void *dst, const void *src, ptrdiff_t n) noexcept nogil
         bint (*all_finite)(const void *x, ptrdiff_t n) noexcept nogil
         void (*column_sums)(

@@ -144,6 +144,25 @@ static void test_scatter_add(void) {
         }
 }
 
+static void test_columns(void) {
+    const ptrdiff_t lanes = kernels->lanes;
+    for (ptrdiff_t rows = 1; rows <= 5; rows++)
+        for (ptrdiff_t cols = 1; cols <= 70; cols++) {
+            const ptrdiff_t src_row = cols + draw(3), vector = (rows + draw(2)) * lanes;
+            const ptrdiff_t size = (vectors(cols) - 1) * vector + rows * lanes;
+            const void *src = integers(0, (rows - 1) * src_row + cols);
+            void *dst = integers(1, size);
+            begin("columns", rows, cols, src_row, vector);
+            expect_unchanged(dst, size);
+            for (ptrdiff_t r = 0; r < rows; r++)
+                for (ptrdiff_t j = 0; j < vectors(cols) * lanes; j++)
+                    expected[j / lanes * vector + r * lanes + j % lanes] = j < cols ? get(src, r * src_row + j) : 0;
+            kernels->columns(dst, src, rows, cols, src_row, vector);
+            check_equal("dst", dst, size);
+            check_fronts();
+        }
+}
+
 static void test_add(void) {
     for (ptrdiff_t n = 0; n <= 70; n++) {
         void *dst = integers(0, n);
@@ -207,6 +226,7 @@ static void test_table(void) {
     test_dots();
     test_pack();
     test_scatter_add();
+    test_columns();
     test_add();
     test_column_sums();
     test_all_finite();
