@@ -27,6 +27,7 @@
         .dots = NAME(dots),                                                                                            \
         .pack = NAME(pack),                                                                                            \
         .scatter_add = NAME(scatter_add),                                                                              \
+        .columns = NAME(columns),                                                                                      \
         .add = NAME(add),                                                                                              \
         .all_finite = NAME(all_finite),                                                                                \
         .column_sums = NAME(column_sums),                                                                              \

@@ -89,12 +89,16 @@ typedef struct {
 
     void (*product)(const cn_product *p);
     void (*dots)(const cn_dots *d);
-    /* packed[(j / lanes) * depth * lanes + k * lanes + j % lanes] = src[k_offset[k] + j * col_stride]; behind cols 0 */
-    void (*pack)(void *packed, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
-                 ptrdiff_t cols);
-    /* dst[k_offset[k] + j * col_stride] += src[k * src_row + j]: the way back, for gradients */
-    void (*scatter_add)(void *dst, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
+    /* packed[(place[m] + r) * lanes + j] = src[r * src_step + m + j * col_stride] for r < count and for m < run, if
+       place[m] >= 0, and j < cols (at most lanes); 0 in lanes behind */
+    void (*pack)(void *packed, const void *src, const int32_t *place, ptrdiff_t run, ptrdiff_t cols,
+                 ptrdiff_t col_stride, ptrdiff_t count, ptrdiff_t src_step);
+    /* dst[m + j * col_stride] += src[place[m] * src_row + j]: the way back, for gradients */
+    void (*scatter_add)(void *dst, const void *src, const int32_t *place, ptrdiff_t run, ptrdiff_t col_stride,
                         ptrdiff_t cols, ptrdiff_t src_row);
+    /* dst[(j / lanes) * dst_vector + r * lanes + j % lanes] = src[r * src_row + j]; 0 in lanes behind */
+    void (*columns)(void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t src_row,
+                    ptrdiff_t dst_vector);
     void (*add)(void *dst, const void *src, ptrdiff_t n); /* dst += src */
     int (*all_finite)(const void *x, ptrdiff_t n);        /* neither NaN nor infinite */
     void (*column_sums)(void *sums, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row_stride); /* += */

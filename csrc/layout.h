@@ -1,24 +1,15 @@
 /* Moving elements: packing of weights, its inverse for gradients, transposition, sums. */
 
-static void NAME(pack)(void *packed, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
-                       ptrdiff_t cols) {
-    T *to = packed;
-    for (ptrdiff_t j = 0; j < cols; j += LANES) {
-        const T *from = (const T *)src + j * col_stride;
-        const ptrdiff_t here = cols - j < LANES ? cols - j : LANES;
-        for (ptrdiff_t k = 0; k < depth; k++, to += LANES) {
-            for (ptrdiff_t i = 0; i < here; i++) to[i] = from[k_offset[k] + i * col_stride];
-            for (ptrdiff_t i = here; i < LANES; i++) to[i] = 0;
-        }
-    }
-}
-
-static void NAME(scatter_add)(void *dst, const void *src, const int32_t *k_offset, ptrdiff_t depth,
-                              ptrdiff_t col_stride, ptrdiff_t cols, ptrdiff_t src_row) {
+static void NAME(columns)(void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t src_row,
+                          ptrdiff_t dst_vector) {
     T *to = dst;
     const T *from = src;
-    for (ptrdiff_t j = 0; j < cols; j++)
-        for (ptrdiff_t k = 0; k < depth; k++) to[k_offset[k] + j * col_stride] += from[k * src_row + j];
+    for (ptrdiff_t r = 0; r < rows; r++, to += LANES, from += src_row) {
+        T *column = to;
+        ptrdiff_t j = 0;
+        for (; j + LANES <= cols; j += LANES, column += dst_vector) v_store(column, v_load(from + j));
+        if (j < cols) v_store(column, v_load_part(from + j, cols - j));
+    }
 }
 
 static void NAME(add)(void *dst, const void *src, ptrdiff_t n) {
@@ -129,5 +120,80 @@ static void NAME(transpose)(void *dst, const void *src, ptrdiff_t rows, ptrdiff_
                 NAME(transpose_block)(to, from, LANES, LANES, dst_row, src_row);
             else
                 NAME(transpose_block)(to, from, high, wide, dst_row, src_row);
+        }
+}
+
+/* Weights lie tap after tap, channel after channel; products want vectors of outputs (or, for the data gradient, of
+   inputs), whose elements lie `col_stride` apart. Both ways go by blocks of LANES x LANES, so that each cache line of
+   the weights is met once. 8 x 512 x 7 x 7 to 512, 3 x 3, one thread: the weight gradient takes 20 ms, adding element by
+   element 33; of the forward pass packing takes 0.65 ms instead of 1. */
+
+/* The first `wide` elements of `cols` runs, as `wide` vectors. */
+static CN_INLINE void NAME(pack_block)(T *to, const T *from, const int32_t *place, ptrdiff_t wide, ptrdiff_t cols,
+                                       ptrdiff_t col_stride) {
+    V v[LANES];
+    CN_UNROLL for (int i = 0; i < LANES; i++) v[i] = i < cols ? NAME(load_some)(from + i * col_stride, wide) : v_zero();
+    NAME(interleave)(v, LANES, LANES);
+    CN_UNROLL for (int m = 0; m < LANES; m++) if (m < wide && place[m] >= 0) v_store(to + place[m] * LANES, v[m]);
+}
+
+/* Too few of them for a block. */
+static CN_INLINE void NAME(pack_elements)(T *to, const T *from, const int32_t *place, ptrdiff_t wide, ptrdiff_t cols,
+                                          ptrdiff_t col_stride) {
+    for (ptrdiff_t m = 0; m < wide; m++)
+        for (ptrdiff_t j = 0; j < LANES && place[m] >= 0; j++)
+            to[place[m] * LANES + j] = j < cols ? from[m + j * col_stride] : 0;
+}
+
+static CN_INLINE void NAME(pack_run)(T *to, const T *from, const int32_t *place, ptrdiff_t run, ptrdiff_t cols,
+                                     ptrdiff_t col_stride) {
+    for (; run >= LANES && cols == LANES; run -= LANES, from += LANES, place += LANES)
+        NAME(pack_block)(to, from, place, LANES, LANES, col_stride);
+    for (; run > 0; run -= LANES, from += LANES, place += LANES) {
+        const ptrdiff_t wide = run < LANES ? run : LANES;
+        if (4 * wide < LANES)
+            NAME(pack_elements)(to, from, place, wide, cols, col_stride);
+        else if (cols == LANES)
+            NAME(pack_block)(to, from, place, wide, LANES, col_stride);
+        else
+            NAME(pack_block)(to, from, place, wide, cols, col_stride);
+    }
+}
+
+static void NAME(pack)(void *packed, const void *src, const int32_t *place, ptrdiff_t run, ptrdiff_t cols,
+                       ptrdiff_t col_stride, ptrdiff_t count, ptrdiff_t src_step) {
+    T *to = packed;
+    const T *from = src;
+    for (; count > 0; count--, to += LANES, from += src_step)
+        if (run == 1 && col_stride == 1 && place[0] >= 0)
+            v_store(to + place[0] * LANES, NAME(load_some)(from, cols));
+        else
+            NAME(pack_run)(to, from, place, run, cols, col_stride);
+}
+
+static CN_INLINE void NAME(scatter_block)(T *to, const T *from, const int32_t *place, ptrdiff_t wide, ptrdiff_t cols,
+                                          ptrdiff_t col_stride, ptrdiff_t src_row) {
+    V v[LANES];
+    CN_UNROLL for (int m = 0; m < LANES; m++) v[m] =
+        m < wide ? NAME(load_some)(from + place[m] * src_row, cols) : v_zero();
+    NAME(interleave)(v, LANES, LANES);
+    CN_UNROLL for (int j = 0; j < LANES; j++) if (j < cols)
+        NAME(store_some)(to + j * col_stride, v_add(NAME(load_some)(to + j * col_stride, wide), v[j]), wide);
+}
+
+static void NAME(scatter_add)(void *dst, const void *src, const int32_t *place, ptrdiff_t run, ptrdiff_t col_stride,
+                              ptrdiff_t cols, ptrdiff_t src_row) {
+    for (ptrdiff_t j = 0; j < cols; j += LANES)
+        for (ptrdiff_t m = 0; m < run; m += LANES) {
+            const ptrdiff_t high = cols - j < LANES ? cols - j : LANES, wide = run - m < LANES ? run - m : LANES;
+            T *to = (T *)dst + j * col_stride + m;
+            const T *from = (const T *)src + j;
+            if (high == LANES && wide == LANES)
+                NAME(scatter_block)(to, from, place + m, LANES, LANES, col_stride, src_row);
+            else if (4 * wide >= LANES)
+                NAME(scatter_block)(to, from, place + m, wide, high, col_stride, src_row);
+            else
+                for (ptrdiff_t i = 0; i < high * wide; i++)
+                    to[i / wide * col_stride + i % wide] += from[place[m + i % wide] * src_row + i / wide];
         }
 }

@@ -1,10 +1,14 @@
 /* The register tile: R rows by N vectors of c stay in registers while k runs. Every convolution pass, dense layer and
    weight gradient is made of it. Included once per instruction set and type, after simd.h. */
 
-/* The depth is cut into blocks of about this many so that a column group of b (3 vectors x 512 x 64 B = 96 KiB at most)
-   stays in L2 while all rows pass over it, and so that no accumulator chain grows beyond it. */
+/* The depth is cut into blocks of at most this many so that a column group of b (3 vectors of 64 B or 2 of 32 B: 48 or
+   32 KiB at most) stays close while all rows pass over it, and so that no accumulator chain grows beyond it. */
 #ifndef CN_DEPTH_BLOCK
+#if defined(CN_SIMD_AVX512)
+#define CN_DEPTH_BLOCK 256
+#else
 #define CN_DEPTH_BLOCK 512
+#endif
 #endif
 
 /* Rows of a tile of 1, 2 and 3 vectors: as many accumulators as there are registers left beside N vectors of b and

@@ -58,8 +58,8 @@ cdef void finish(Correlation *p) noexcept nogil
 # Allocate scratch memory for the workers of this thread's next call; the caller releases it.
 cdef bint take_scratch(Correlation *p) noexcept nogil
 
-# Where the k-th row (tap, channel) of the forward pass lies in the weights (o, channels, kh, kw) of one output.
-cdef int32_t *weight_offsets(Py_ssize_t channels, Py_ssize_t kh, Py_ssize_t kw) except NULL
+# Which row (tap, channel) of the forward pass each weight (channel, kh, kw) of an output is; `taps` in a row.
+cdef int32_t *weight_places(Py_ssize_t channels, Py_ssize_t kh, Py_ssize_t kw, Py_ssize_t taps) except NULL
 
 # Describe dy behind fused layers; returns whether there are any.
 cdef bint upstream_of(

@@ -8,9 +8,9 @@ A *correlation* multiplies pixels of a source map with packed weights. Element (
 source lies at ``row_offset[r] + k_offset[k]``; both tables are made once a call. The weight gradient contracts over
 pixels instead of taps, so it reads the same elements with the two tables swapped; it lives in conv_weights.pyx.
 
-Work is cut into strips, groups of whole output rows of one image, by shape alone. Where the window reaches over the
-edge of the map, the strip's input is first copied between zeros into scratch memory (it then lies in L2, which costs
-less than treating edges apart); otherwise it is read in place.
+Work is cut into strips by shape alone: whole output rows of one image, or all rows of a few small images. Where the
+window reaches over the edge of the map, the strip's input is first copied between zeros into scratch memory (it then
+lies in L2, which costs less than treating edges apart); otherwise it is read in place.
 
 A ReLU, or a ReLU and a max pool whose windows lie side by side, can be fused: the forward pass then pools each strip
 while it is in L2 and keeps one byte a pooled output (the winner's place in its window, 255 where the ReLU gave 0)
@@ -21,8 +21,8 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memcpy, memset
 
 from convnet.kernels.correlation cimport (
-    Axis, Correlation, Upstream, ceil_div, fill_tables, fold_axis, fold_of, forward_axis, gcd, gradient_axis,
-    kernels_for_columns, least, most, plan_strips, strip_source, upstream_row, worker_result,
+    Axis, Correlation, Strip, Upstream, ceil_div, fill_tables, fold_axis, fold_of, forward_axis, gcd, gradient_axis,
+    kernels_for_columns, least, most, plan_strips, strip_at, strip_source, upstream_row, worker_result,
 )
 from convnet.kernels.runtime cimport (
     alloc, cn_kernels, cn_pool_run, cn_product, kernels_for, num_threads, parallel_for, release,
@@ -31,19 +31,21 @@ from convnet.kernels.runtime cimport (
 from convnet.errors import UnsupportedError
 
 cdef Py_ssize_t MOST_OFFSET = 2**31 - 1
+# Images are taken together only as long as there are this many tasks.
+cdef Py_ssize_t LEAST_TASKS = 8
 
 
 cdef bint prepare(Correlation *p, Py_ssize_t unit, Py_ssize_t result_pixel) except False:
     """Plan, allocate the tables and fill them. `finish` releases them, also after a failure."""
     p.row_offset = p.k_offset = NULL
-    plan_strips(p, unit, result_pixel)
     p.depth = p.y.taps * p.x.taps * (p.c // p.groups)
+    plan_strips(p, unit, result_pixel)
     if (p.strip_rows * p.y.step + p.y.reach + 1) * p.row_pixels * p.c > MOST_OFFSET:
         raise UnsupportedError(
             f"conv2d: expected rows of a strip to have at most {MOST_OFFSET} elements, "
             f"got {p.row_pixels} pixels of {p.c} channels"
         )
-    p.row_offset = <int32_t *> alloc(p.strip_rows * p.x.out * sizeof(int32_t))
+    p.row_offset = <int32_t *> alloc(p.most_images * p.strip_rows * p.x.out * sizeof(int32_t))
     p.k_offset = <int32_t *> alloc(p.depth * sizeof(int32_t))
     if p.row_offset == NULL or p.k_offset == NULL:
         raise MemoryError("conv2d: no memory for the tables of a convolution")
@@ -68,16 +70,19 @@ cdef bint take_scratch(Correlation *p) noexcept nogil:
 cdef void slide_strip(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef Slide *s = <Slide *> job
     cdef Correlation *p = &s.p
-    cdef Py_ssize_t image = index // p.strips, first_row = index % p.strips * p.strip_rows
-    cdef Py_ssize_t rows = least(p.strip_rows, p.y.out - first_row)
-    cdef Py_ssize_t g, lanes = p.kernels.lanes, at = image * s.image_stride + first_row // s.pool_y * s.row_stride
+    cdef Py_ssize_t strips = p.n * p.strips, tasks = ceil_div(strips, p.images)
+    cdef Strip strip = strip_at(p, index * strips // tasks, (index + 1) * strips // tasks)
+    cdef Py_ssize_t rows = strip.images * strip.rows, g, lanes = p.kernels.lanes
+    cdef Py_ssize_t at = strip.image * s.image_stride + strip.first_row // s.pool_y * s.row_stride
     cdef Py_ssize_t packed_group = ceil_div(p.cols, lanes) * lanes * p.depth
-    cdef const char *source = strip_source(p, image, first_row, rows, worker)
-    cdef Py_ssize_t source_rows = (rows - 1) * p.y.step + p.y.reach + 1
+    cdef const char *source = strip_source(p, &strip, worker)
+    cdef Py_ssize_t source_rows = (strip.rows - 1) * p.y.step + p.y.reach + 1, count
     cdef char *out = worker_result(p, worker) if s.result_pixel else s.out + at * p.item
     cdef cn_product product
-    if s.fold > 1 and not p.kernels.all_finite(source, source_rows * p.row_pixels * p.c):
-        s.finite = False
+    if s.fold > 1:
+        count = (strip.images - 1) * p.image_step + source_rows * p.row_pixels * p.c
+        if not p.kernels.all_finite(source, count):
+            s.finite = False
     product.rows = rows * p.x.out
     product.depth = p.depth
     product.cols = s.result_pixel * s.fold if s.result_pixel and p.groups == 1 else p.cols
@@ -115,10 +120,11 @@ cdef void pool_strip(Slide *s, const char *result, Py_ssize_t at, Py_ssize_t row
 
 cdef struct Packing:
     const cn_kernels *kernels
-    Py_ssize_t item, depth, cols, vectors, col_stride, group_stride
+    Py_ssize_t item, depth, cols, vectors, group_stride
     const char *w
     char *packed
-    const int32_t *w_offset
+    const int32_t *place                   # see cn_kernels.pack
+    Py_ssize_t run, col_stride, count, step
 
 
 cdef void pack_vector(void *job, ptrdiff_t index, int worker) noexcept nogil:
@@ -128,33 +134,33 @@ cdef void pack_vector(void *job, ptrdiff_t index, int worker) noexcept nogil:
     q.kernels.pack(
         q.packed + index * q.depth * q.kernels.lanes * q.item,
         q.w + (g * q.group_stride + col * q.col_stride) * q.item,
-        q.w_offset, q.depth, q.col_stride, least(q.kernels.lanes, q.cols - col),
+        q.place, q.run, least(q.kernels.lanes, q.cols - col), q.col_stride, q.count, q.step,
     )
 
 
 cdef void fill_out_offsets(Slide *s, Py_ssize_t row_step, Py_ssize_t pixel_step) noexcept nogil:
     cdef Correlation *p = &s.p
-    cdef Py_ssize_t i, j
-    for i in range(p.strip_rows):
-        for j in range(p.x.out):
-            s.out_offset[i * p.x.out + j] = <int32_t> (i * row_step + j * pixel_step)
+    cdef Py_ssize_t image_step = p.strip_rows * row_step if s.result_pixel else s.image_stride, image, i, j, r = 0
+    for image in range(p.most_images):
+        for i in range(p.strip_rows):
+            for j in range(p.x.out):
+                s.out_offset[r] = <int32_t> (image * image_step + i * row_step + j * pixel_step)
+                r += 1
     for i in range(s.pool_y * s.pool_x):
         s.tap_offset[i] = <int32_t> ((i // s.pool_x * p.x.out * s.fold + i % s.pool_x) * s.result_pixel)
 
 
-cdef bint plan_slide(Slide *s, const char *w, const int32_t *w_offset, Py_ssize_t col_stride, Py_ssize_t group_stride,
-                     Py_ssize_t row_step, Py_ssize_t pixel_step) except False:
+cdef bint plan_slide(Slide *s, Packing *q, Py_ssize_t row_step, Py_ssize_t pixel_step) except False:
     """Pack the weights and fill the tables; `row_step` and `pixel_step` place the product's pixels.
 
-    `finish_slide` releases them, also after a failure.
+    The caller says where the weights lie. `finish_slide` releases all, also after a failure.
     """
     cdef Correlation *p = &s.p
-    cdef Packing q
-    cdef Py_ssize_t pixels = p.strip_rows * p.x.out
+    cdef Py_ssize_t pixels
+    p.most_images = least(p.most_images, most(1, MOST_OFFSET // most(1, s.image_stride)))
+    pixels = p.most_images * p.strip_rows * p.x.out
     q.kernels, q.item, q.depth, q.cols = p.kernels, p.item, p.depth, p.cols
     q.vectors = ceil_div(p.cols, p.kernels.lanes)
-    q.col_stride, q.group_stride = col_stride, group_stride
-    q.w, q.w_offset = w, w_offset
     s.packed = q.packed = <char *> alloc(p.groups * q.vectors * p.kernels.lanes * p.depth * p.item)
     s.out_offset = <int32_t *> alloc((pixels + s.pool_y * s.pool_x) * sizeof(int32_t))
     s.tap_offset = s.out_offset + pixels
@@ -162,7 +168,7 @@ cdef bint plan_slide(Slide *s, const char *w, const int32_t *w_offset, Py_ssize_
         raise MemoryError("conv2d: no memory for the packed weights of a convolution")
     with nogil:
         fill_out_offsets(s, row_step, pixel_step)
-        parallel_for(pack_vector, &q, p.groups * q.vectors, 32.0 * p.groups * p.cols * p.depth)
+        parallel_for(pack_vector, q, p.groups * q.vectors, 32.0 * p.groups * p.cols * p.depth)
     return True
 
 
@@ -171,7 +177,9 @@ cdef bint run_slide(Slide *s) noexcept nogil:
     cdef Correlation *p = &s.p
     if not take_scratch(p):
         return False
-    parallel_for(slide_strip, s, p.n * p.strips, 2.0 * p.n * p.y.out * p.x.out * p.depth * p.cols * p.groups)
+    p.images = least(p.most_images, most(1, p.n // LEAST_TASKS))
+    parallel_for(slide_strip, s, ceil_div(p.n * p.strips, p.images),
+                 2.0 * p.n * p.y.out * p.x.out * p.depth * p.cols * p.groups)
     release(p.scratch)
     return True
 
@@ -181,16 +189,17 @@ cdef void finish_slide(Slide *s) noexcept nogil:
     release(s.out_offset)
 
 
-cdef int32_t *weight_offsets(Py_ssize_t channels, Py_ssize_t kh, Py_ssize_t kw) except NULL:
-    """Where the k-th row (tap, channel) of the forward pass lies in the weights (o, channels, kh, kw) of one output."""
-    cdef int32_t *offset = <int32_t *> alloc(channels * kh * kw * sizeof(int32_t))
-    cdef Py_ssize_t t, q
-    if offset == NULL:
-        raise MemoryError("conv2d: no memory for the offsets of the weights")
-    for t in range(kh * kw):
-        for q in range(channels):
-            offset[t * channels + q] = <int32_t> (q * kh * kw + t)
-    return offset
+cdef int32_t *weight_places(Py_ssize_t channels, Py_ssize_t kh, Py_ssize_t kw, Py_ssize_t taps) except NULL:
+    """Which row (tap, channel) of the forward pass each weight (channel, kh, kw) of an output is; `taps` in a row."""
+    cdef int32_t *place = <int32_t *> alloc(channels * kh * kw * sizeof(int32_t))
+    cdef Py_ssize_t i, j, q
+    if place == NULL:
+        raise MemoryError("conv2d: no memory for the places of the weights")
+    for q in range(channels):
+        for i in range(kh):
+            for j in range(kw):
+                place[(q * kh + i) * kw + j] = <int32_t> ((i * taps + j) * channels + q)
+    return place
 
 
 cdef char *folded_bias(const char *bias, Py_ssize_t item, Py_ssize_t outputs, Py_ssize_t pixel,
@@ -242,8 +251,9 @@ cdef bint plan_forward(Slide *s, const Convolution *layer, const char *w_oihw, c
     """All of a forward pass but its arrays; `finish_forward` releases it. ``fold``: 1 or fold_of_layer."""
     cdef Correlation *p = &s.p
     cdef Py_ssize_t rows = layer.c // layer.groups * layer.kh, pixel = pixel_of(layer)
-    cdef int32_t *w_offset = NULL
+    cdef int32_t *place = NULL
     cdef char *folded = NULL
+    cdef Packing q
     p.c, p.groups, p.cols, p.item = layer.c, layer.groups, layer.o // layer.groups, layer.item
     p.kernels = s.pool_kernels = kernels_for_columns(<int> layer.item, p.cols)
     p.upstream = NULL
@@ -263,14 +273,16 @@ cdef bint plan_forward(Slide *s, const Convolution *layer, const char *w_oihw, c
             p.kernels, p.cols = kernels_for(<int> layer.item, False), fold * pixel
         if b != NULL or s.result_pixel:
             s.bias = folded_bias(b, p.item, layer.o, pixel, fold)
-        w_offset = weight_offsets(layer.c // layer.groups, layer.kh, p.x.taps)
+        q.w, q.run, q.count, q.step = w_oihw, rows * p.x.taps, 1, 0
+        q.col_stride, q.group_stride = q.run, p.cols * q.run
+        q.place = place = weight_places(layer.c // layer.groups, layer.kh, p.x.taps, p.x.taps)
         prepare(p, s.pool_y, fold * s.result_pixel)
-        plan_slide(s, w_oihw, w_offset, rows * p.x.taps, p.cols * rows * p.x.taps, p.x.out * fold * pixel, fold * pixel)
+        plan_slide(s, &q, p.x.out * fold * pixel, fold * pixel)
     except BaseException:
         finish_forward(s)
         raise
     finally:
-        release(w_offset)
+        release(place)
         release(folded)
     return True
 
@@ -337,15 +349,16 @@ def conv2d_forward(
         fold = 1
 
 
-cdef void flipped_offsets(Correlation *p, int32_t *offset, Py_ssize_t tap_y, Py_ssize_t tap_x, Py_ssize_t kh,
-                          Py_ssize_t kw, Py_ssize_t channels, Py_ssize_t every_y, Py_ssize_t every_x) noexcept nogil:
-    """Where row (tap, output channel) of a phase of the data gradient lies in the weights of input channel 0."""
-    cdef Py_ssize_t i, j, q, r = 0
+cdef void flipped_places(Correlation *p, int32_t *place, Py_ssize_t tap_y, Py_ssize_t tap_x, Py_ssize_t kh,
+                         Py_ssize_t kw, Py_ssize_t every_y, Py_ssize_t every_x) noexcept nogil:
+    """Which row (tap, output channel) of a phase of the data gradient each tap of output channel 0 is, or -1."""
+    cdef Py_ssize_t i, j
+    for i in range(kh * kw):
+        place[i] = -1
     for i in range(p.y.taps):
         for j in range(p.x.taps):
-            for q in range(p.c // p.groups):
-                offset[r] = <int32_t> ((q * channels * kh + tap_y - i * every_y) * kw + tap_x - j * every_x)
-                r += 1
+            place[(tap_y - i * every_y) * kw + tap_x - j * every_x] = <int32_t> (
+                (i * p.x.taps + j) * (p.c // p.groups))
 
 
 cdef bint upstream_of(
@@ -505,7 +518,8 @@ def conv2d_data_gradient(
     cdef Py_ssize_t o = w_oihw.shape[0], channels = w_oihw.shape[1], kh = w_oihw.shape[2], kw = w_oihw.shape[3]
     cdef Py_ssize_t h = dx_nhwc.shape[1], w = dx_nhwc.shape[2], c = dx_nhwc.shape[3], phase_y, phase_x, tap_y, tap_x
     cdef Py_ssize_t oh = dy_nhwc.shape[1] * pool_y, ow = dy_nhwc.shape[2] * pool_x
-    cdef int32_t *w_offset
+    cdef Packing q
+    cdef int32_t *place
     cdef bint enough
     if dx_nhwc.shape[0] == 0 or c == 0 or h == 0 or w == 0:
         return
@@ -529,24 +543,26 @@ def conv2d_data_gradient(
     s.relu, s.fold, s.pool_y, s.pool_x, s.result_pixel = False, 1, 1, 1, 0
     s.bias, s.codes = NULL, NULL
     s.image_stride, s.row_stride = h * w * c, stride_y * w * c
-    w_offset = <int32_t *> alloc(kh * kw * (o // groups) * sizeof(int32_t))
+    q.w, q.run, q.col_stride = <const char *> &w_oihw[0, 0, 0, 0], kh * kw, kh * kw
+    q.count, q.step = o // groups, channels * kh * kw
+    q.group_stride = q.count * q.step
+    q.place = place = <int32_t *> alloc(kh * kw * sizeof(int32_t))
     try:
-        if w_offset == NULL:
-            raise MemoryError("conv2d: no memory for the offsets of the weights")
+        if place == NULL:
+            raise MemoryError("conv2d: no memory for the places of the weights")
         for phase_y in range(least(stride_y, h)):
             for phase_x in range(least(stride_x, w)):
                 tap_y = gradient_axis(&p.y, phase_y, h, oh, kh, stride_y, top, dilation_y)
                 tap_x = gradient_axis(&p.x, phase_x, w, ow, kw, stride_x, left, dilation_x)
                 if p.y.taps == 0 or p.x.taps == 0:
                     continue
-                flipped_offsets(p, w_offset, tap_y, tap_x, kh, kw, channels,
-                                stride_y // gcd(stride_y, dilation_y), stride_x // gcd(stride_x, dilation_x))
+                flipped_places(p, place, tap_y, tap_x, kh, kw, stride_y // gcd(stride_y, dilation_y),
+                               stride_x // gcd(stride_x, dilation_x))
                 s.out = <char *> &dx_nhwc[0, phase_y, phase_x, 0]
                 s.packed, s.out_offset = NULL, NULL
                 try:
                     prepare(p, 1, 0)
-                    plan_slide(&s, <const char *> &w_oihw[0, 0, 0, 0], w_offset, kh * kw,
-                               (o // groups) * channels * kh * kw, s.row_stride, stride_x * c)
+                    plan_slide(&s, &q, s.row_stride, stride_x * c)
                     with nogil:
                         enough = run_slide(&s)
                 finally:
@@ -555,4 +571,4 @@ def conv2d_data_gradient(
                 if not enough:
                     raise MemoryError("conv2d: no memory for the strips of a data gradient")
     finally:
-        release(w_offset)
+        release(place)

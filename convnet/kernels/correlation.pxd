@@ -34,6 +34,9 @@ cdef struct Correlation:
     Py_ssize_t item, n, c, groups, cols    # item: bytes of an element; c: source channels; cols: outputs of a group
     Axis y, x
     Py_ssize_t strip_rows, strips          # output rows of a strip; strips of an image
+    Py_ssize_t most_images                 # that a task may take at once, where a strip is a whole image; else 1
+    Py_ssize_t images                      # that it does take
+    Py_ssize_t image_step                  # source elements from one of them to the next
     bint padded                            # whether strips are copied
     Py_ssize_t row_pixels                  # source pixels from one row to the next, in a strip
     Py_ssize_t strip_bytes                 # of a copied strip; 0 when read in place
@@ -46,9 +49,18 @@ cdef struct Correlation:
     char *scratch                          # for each worker: a strip, then a result
 
 
-# Bytes of one strip: with its weights and outputs it must share L2 (512 KiB on the smallest CPU we tune for).
+cdef struct Strip:
+    # What is computed at once: some rows of an image, or all rows of some images.
+    Py_ssize_t image, images, first_row, rows
+
+
+# Bytes of one strip, or of a few small images: with its weights and outputs it must share L2 (512 KiB on the smallest
+# CPU we tune for). Large weights, which stay outside of it, are read once a strip, so that their strips are larger:
+# 8 x 256 x 14 x 14 to 512, 3 x 3, stride 2, one thread: 5.6 ms instead of 7.1.
 cdef enum:
     STRIP_BYTES = 96 * 1024
+    LARGE_STRIP_BYTES = 512 * 1024
+    LARGE_WEIGHT_BYTES = 512 * 1024
 
 
 cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
@@ -135,26 +147,41 @@ cdef inline void plan_strips(Correlation *p, Py_ssize_t unit, Py_ssize_t result_
 
     `result_pixel`: elements that an output pixel takes in scratch memory; 0 for none.
     """
-    cdef Py_ssize_t row_bytes, width = (p.x.out - 1) * p.x.step + p.x.reach + 1
+    cdef Py_ssize_t limit = STRIP_BYTES, row_bytes, width = (p.x.out - 1) * p.x.step + p.x.reach + 1
     p.padded = reads_outside(&p.y) or reads_outside(&p.x) or p.upstream != NULL
     p.row_pixels = width if p.padded else p.x.size
-    row_bytes = (p.row_pixels * p.c * p.y.step + p.x.out * result_pixel) * p.item * unit
-    p.strip_rows = unit * most(1, least(p.y.out // unit, STRIP_BYTES // most(row_bytes, 1)))
+    row_bytes = (p.row_pixels * p.c * p.y.step + p.x.out * result_pixel) * p.item
+    if p.depth * p.cols * p.groups * p.item > LARGE_WEIGHT_BYTES:
+        limit = LARGE_STRIP_BYTES
+    p.strip_rows = unit * most(1, least(p.y.out // unit, limit // most(row_bytes * unit, 1)))
     p.strips = ceil_div(p.y.out, p.strip_rows)
     p.strip_rows = unit * ceil_div(p.y.out // unit, p.strips)  # even heights
-    p.strip_bytes = 0
-    if p.padded:
-        p.strip_bytes = ((p.strip_rows - 1) * p.y.step + p.y.reach + 1) * width * p.c * p.item
-        p.strip_bytes = ceil_div(p.strip_bytes, 64) * 64
-    p.result_bytes = ceil_div(p.strip_rows * p.x.out * result_pixel * p.item, 64) * 64
+    p.image_step = (p.strip_rows - 1) * p.y.step + p.y.reach + 1 if p.padded else p.y.size
+    p.image_step *= p.row_pixels * p.c
+    p.images = p.most_images = 1
+    if p.strips == 1:
+        p.most_images = most(1, limit // most(p.image_step * p.item, row_bytes * p.strip_rows))
+    p.strip_bytes = ceil_div(p.most_images * p.image_step * p.item, 64) * 64 if p.padded else 0
+    p.result_bytes = ceil_div(p.most_images * p.strip_rows * p.x.out * result_pixel * p.item, 64) * 64
+
+
+cdef inline Strip strip_at(const Correlation *p, Py_ssize_t index, Py_ssize_t end) noexcept nogil:
+    """The strip `index`, counted over all images, or as many whole images from it on as are taken at once."""
+    cdef Strip strip
+    strip.image, strip.images = index // p.strips, least(p.images, end - index)
+    strip.first_row = index % p.strips * p.strip_rows
+    strip.rows = least(p.strip_rows, p.y.out - strip.first_row)
+    return strip
 
 
 cdef inline void fill_tables(Correlation *p) noexcept nogil:
-    cdef Py_ssize_t i, j, q, r = 0
-    for i in range(p.strip_rows):
-        for j in range(p.x.out):
-            p.row_offset[r] = <int32_t> ((i * p.y.step * p.row_pixels + j * p.x.step) * p.c)
-            r += 1
+    cdef Py_ssize_t image, i, j, q, r = 0
+    for image in range(p.most_images):
+        for i in range(p.strip_rows):
+            for j in range(p.x.out):
+                p.row_offset[r] = <int32_t> (image * p.image_step
+                                             + (i * p.y.step * p.row_pixels + j * p.x.step) * p.c)
+                r += 1
     r = 0
     for i in range(p.y.taps):
         for j in range(p.x.taps):
@@ -206,15 +233,14 @@ cdef inline void copy_row(const Correlation *p, char *to, Py_ssize_t image, Py_s
     memset(to + (left + inside) * pixel, 0, (p.row_pixels - left - inside) * pixel)
 
 
-cdef inline const char *strip_source(
-    const Correlation *p, Py_ssize_t image, Py_ssize_t first_row, Py_ssize_t rows, int worker
-) noexcept nogil:
+cdef inline const char *strip_source(const Correlation *p, const Strip *strip, int worker) noexcept nogil:
     """Where the strip's tables start to count: in the map itself, or in a padded copy of the strip."""
     cdef Py_ssize_t row_bytes = p.row_pixels * p.c * p.item
-    cdef Py_ssize_t i, y0 = first_row * p.y.step - p.y.before
+    cdef Py_ssize_t i, image, y0 = strip.first_row * p.y.step - p.y.before
     cdef char *to = worker_strip(p, worker)
     if not p.padded:
-        return p.source + (image * p.y.size + y0) * row_bytes
-    for i in range((rows - 1) * p.y.step + p.y.reach + 1):
-        copy_row(p, to + i * row_bytes, image, y0 + i)
+        return p.source + (strip.image * p.y.size + y0) * row_bytes
+    for image in range(strip.images):
+        for i in range((strip.rows - 1) * p.y.step + p.y.reach + 1):
+            copy_row(p, to + image * p.image_step * p.item + i * row_bytes, strip.image + image, y0 + i)
     return to

@@ -82,12 +82,15 @@ cdef extern from "kernels.h" nogil:
         void (*product)(const cn_product *p) noexcept nogil
         void (*dots)(const cn_dots *d) noexcept nogil
         void (*pack)(
-            void *packed, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride,
-            ptrdiff_t cols
+            void *packed, const void *src, const int32_t *place, ptrdiff_t run, ptrdiff_t cols, ptrdiff_t col_stride,
+            ptrdiff_t count, ptrdiff_t src_step
         ) noexcept nogil
         void (*scatter_add)(
-            void *dst, const void *src, const int32_t *k_offset, ptrdiff_t depth, ptrdiff_t col_stride, ptrdiff_t cols,
+            void *dst, const void *src, const int32_t *place, ptrdiff_t run, ptrdiff_t col_stride, ptrdiff_t cols,
             ptrdiff_t src_row
+        ) noexcept nogil
+        void (*columns)(
+            void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t src_row, ptrdiff_t dst_vector
         ) noexcept nogil
         void (*add)(void *dst, const void *src, ptrdiff_t n) noexcept nogil
         bint (*all_finite)(const void *x, ptrdiff_t n) noexcept nogil

@@ -96,42 +96,71 @@ static void test_dots(void) {
 
 /* ---- moving elements ------------------------------------------------------------------------------------------ */
 
+/* Places of `run` elements, `step` rows apart, the last one first. */
+static const int32_t *places(int i, ptrdiff_t run, ptrdiff_t step) { return offsets(i, run, (run - 1) * step, -step); }
+
+static void test_pack_of(ptrdiff_t run, ptrdiff_t cols, ptrdiff_t count, ptrdiff_t col_stride, int holes) {
+    const ptrdiff_t lanes = kernels->lanes, size = run * count * lanes, src_step = (cols - 1) * col_stride + run;
+    const void *src = integers(0, count * src_step);
+    int32_t *place = (int32_t *)places(1, run, count);
+    void *packed = filled(2, size, NAN);
+    begin("pack", run, cols, count, holes);
+    expect_unchanged(packed, size);
+    for (ptrdiff_t m = 0; m < run; m++) {
+        if (holes && draw(2)) place[m] = -1;
+        for (ptrdiff_t r = 0; r < count && place[m] >= 0; r++)
+            for (ptrdiff_t j = 0; j < lanes; j++)
+                expected[(place[m] + r) * lanes + j] = j < cols ? get(src, r * src_step + m + j * col_stride) : 0;
+    }
+    kernels->pack(packed, src, place, run, cols, col_stride, count, src_step);
+    check_equal("packed", packed, size);
+    check_fronts();
+}
+
 static void test_pack(void) {
-    const ptrdiff_t lanes = kernels->lanes;
-    for (ptrdiff_t depth = 1; depth <= 9; depth++)
-        for (ptrdiff_t cols = 1; cols <= 40; cols++)
-            for (int by_k = 0; by_k < 2; by_k++) {
-                const ptrdiff_t size = vectors(cols) * depth * lanes, col_stride = by_k ? 1 : depth;
-                const void *src = integers(0, depth * cols);
-                const int32_t *k = by_k ? offsets(1, depth, (depth - 1) * cols, -cols) : offsets(1, depth, 0, 1);
-                void *packed = filled(2, size, NAN);
-                begin("pack", depth, cols, by_k, 0);
-                for (ptrdiff_t i = 0; i < size; i++) expected[i] = 0;
-                for (ptrdiff_t j = 0; j < cols; j++)
-                    for (ptrdiff_t i = 0; i < depth; i++)
-                        expected[j / lanes * depth * lanes + i * lanes + j % lanes] = get(src, k[i] + j * col_stride);
-                kernels->pack(packed, src, k, depth, col_stride, cols);
-                check_equal("packed", packed, size);
-                check_fronts();
-            }
+    for (ptrdiff_t run = 1; run <= 40; run++)
+        for (ptrdiff_t cols = 1; cols <= kernels->lanes; cols++)
+            for (ptrdiff_t count = 1; count <= 3; count++)
+                for (int holes = 0; holes < 2; holes++) {
+                    test_pack_of(run, cols, count, run, holes);
+                    test_pack_of(run, cols, count, 2 * run + 1, holes);
+                }
 }
 
 static void test_scatter_add(void) {
-    for (ptrdiff_t depth = 1; depth <= 9; depth++)
-        for (ptrdiff_t cols = 1; cols <= 40; cols++)
-            for (int by_k = 0; by_k < 2; by_k++) {
-                const ptrdiff_t src_row = cols + draw(4), col_stride = by_k ? 1 : depth;
-                const void *src = integers(0, (depth - 1) * src_row + cols);
-                const int32_t *k = by_k ? offsets(1, depth, (depth - 1) * cols, -cols) : offsets(1, depth, 0, 1);
-                void *dst = integers(2, depth * cols);
-                begin("scatter_add", depth, cols, src_row, by_k);
-                expect_unchanged(dst, depth * cols);
-                for (ptrdiff_t j = 0; j < cols; j++)
-                    for (ptrdiff_t i = 0; i < depth; i++) expected[k[i] + j * col_stride] += get(src, i * src_row + j);
-                kernels->scatter_add(dst, src, k, depth, col_stride, cols, src_row);
-                check_equal("dst", dst, depth * cols);
-                check_fronts();
-            }
+    for (ptrdiff_t run = 1; run <= 40; run++)
+        for (ptrdiff_t cols = 1; cols <= 40; cols++) {
+            const ptrdiff_t src_row = cols + draw(4), col_stride = run + draw(3), size = (cols - 1) * col_stride + run;
+            const void *src = integers(0, (run - 1) * src_row + cols);
+            const int32_t *place = places(1, run, 1);
+            void *dst = integers(2, size);
+            begin("scatter_add", run, cols, src_row, (int)col_stride);
+            expect_unchanged(dst, size);
+            for (ptrdiff_t j = 0; j < cols; j++)
+                for (ptrdiff_t m = 0; m < run; m++) expected[m + j * col_stride] += get(src, place[m] * src_row + j);
+            kernels->scatter_add(dst, src, place, run, col_stride, cols, src_row);
+            check_equal("dst", dst, size);
+            check_fronts();
+        }
+}
+
+static void test_columns(void) {
+    const ptrdiff_t lanes = kernels->lanes;
+    for (ptrdiff_t rows = 1; rows <= 5; rows++)
+        for (ptrdiff_t cols = 1; cols <= 70; cols++) {
+            const ptrdiff_t src_row = cols + draw(3), vector = (rows + draw(2)) * lanes;
+            const ptrdiff_t size = (vectors(cols) - 1) * vector + rows * lanes;
+            const void *src = integers(0, (rows - 1) * src_row + cols);
+            void *dst = integers(1, size);
+            begin("columns", rows, cols, src_row, vector);
+            expect_unchanged(dst, size);
+            for (ptrdiff_t r = 0; r < rows; r++)
+                for (ptrdiff_t j = 0; j < vectors(cols) * lanes; j++)
+                    expected[j / lanes * vector + r * lanes + j % lanes] = j < cols ? get(src, r * src_row + j) : 0;
+            kernels->columns(dst, src, rows, cols, src_row, vector);
+            check_equal("dst", dst, size);
+            check_fronts();
+        }
 }
 
 static void test_add(void) {
@@ -197,6 +226,7 @@ static void test_table(void) {
     test_dots();
     test_pack();
     test_scatter_add();
+    test_columns();
     test_add();
     test_column_sums();
     test_all_finite();
