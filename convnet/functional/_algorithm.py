@@ -94,6 +94,8 @@ class Cost(NamedTuple):
 
     direct: float
     """A multiply-add of the direct pass."""
+    vector: int
+    """The direct pass costs at least that of so many channels of x."""
     packing: float
     """The weights of the direct pass: so much times channels times outputs."""
     transforms: float
@@ -112,17 +114,17 @@ CACHED_WEIGHTS = 16384
 GAIN = 1.2
 LEAST_CHANNELS = 8
 COSTS = PerPass(
-    forward=Cost(direct=1, packing=100, transforms=300, weights=175),
-    data_gradient=Cost(direct=1, packing=100, transforms=300, weights=175),
-    weight_gradient=Cost(direct=1.3, packing=100, transforms=450, weights=50),
+    forward=Cost(direct=1, vector=1, packing=100, transforms=300, weights=175),
+    data_gradient=Cost(direct=1, vector=8, packing=100, transforms=300, weights=175),
+    weight_gradient=Cost(direct=1.3, vector=1, packing=100, transforms=450, weights=50),
 )
 
 # A plan has its weights packed or transformed before.
-PLANNED = Cost(direct=1, packing=0, transforms=300, weights=0)
+PLANNED = Cost(direct=1, vector=1, packing=0, transforms=300, weights=0)
 
 
 def _gains(problem: Problem, cost: Cost) -> bool:
-    out, c = problem.w_shape[:2]
+    out, c = problem.w_shape[0], max(problem.w_shape[1], cost.vector)
     height, width = problem.size
     tiles = problem.images * -(-height // 4) * -(-width // 4)
     direct = c * out * (cost.direct * 9 * problem.images * height * width + cost.packing)

@@ -34,6 +34,7 @@ cdef struct Slide:
     int32_t *out_offset                    # of a strip's pixels, from its first one
     int32_t *tap_offset                    # of a pooling window, from its first pixel
     Py_ssize_t image_stride, row_stride    # of the output, in elements
+    Py_ssize_t blocks                      # cuts of the output's channels, where strips are few
 
 
 # All of a forward pass but its arrays; `finish_forward` releases it. A `fold` above 1, that of fold_of_layer, computes

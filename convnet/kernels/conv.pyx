@@ -31,8 +31,10 @@ from convnet.kernels.runtime cimport (
 from convnet.errors import UnsupportedError
 
 cdef Py_ssize_t MOST_OFFSET = 2**31 - 1
-# Images are taken together only as long as there are this many tasks.
+# Images are taken together only as long as there are this many tasks; where strips are fewer, the outputs are cut, too,
+# into blocks of at least so many vectors. 512 channels of 7 x 7 pixels, one image: both threads have work.
 cdef Py_ssize_t LEAST_TASKS = 8
+cdef Py_ssize_t LEAST_VECTORS = 4
 
 
 cdef bint prepare(Correlation *p, Py_ssize_t unit, Py_ssize_t result_pixel) except False:
@@ -68,12 +70,15 @@ cdef bint take_scratch(Correlation *p) noexcept nogil:
 
 
 cdef void slide_strip(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    """A few strips, one block of outputs."""
     cdef Slide *s = <Slide *> job
     cdef Correlation *p = &s.p
-    cdef Py_ssize_t strips = p.n * p.strips, tasks = ceil_div(strips, p.images)
-    cdef Strip strip = strip_at(p, index * strips // tasks, (index + 1) * strips // tasks)
-    cdef Py_ssize_t rows = strip.images * strip.rows, g, lanes = p.kernels.lanes
-    cdef Py_ssize_t at = strip.image * s.image_stride + strip.first_row // s.pool_y * s.row_stride
+    cdef Py_ssize_t strips = p.n * p.strips, tasks = ceil_div(strips, p.images), task = index // s.blocks
+    cdef Strip strip = strip_at(p, task * strips // tasks, (task + 1) * strips // tasks)
+    cdef Py_ssize_t rows = strip.images * strip.rows, g, lanes = p.kernels.lanes, block = index % s.blocks
+    cdef Py_ssize_t vectors = ceil_div(p.cols, lanes), first = block * vectors // s.blocks * lanes
+    cdef Py_ssize_t cols = least((block + 1) * vectors // s.blocks * lanes, p.cols) - first
+    cdef Py_ssize_t at = strip.image * s.image_stride + strip.first_row // s.pool_y * s.row_stride + first
     cdef Py_ssize_t packed_group = ceil_div(p.cols, lanes) * lanes * p.depth
     cdef const char *source = strip_source(p, &strip, worker)
     cdef Py_ssize_t source_rows = (strip.rows - 1) * p.y.step + p.y.reach + 1, count
@@ -85,7 +90,7 @@ cdef void slide_strip(void *job, ptrdiff_t index, int worker) noexcept nogil:
             s.finite = False
     product.rows = rows * p.x.out
     product.depth = p.depth
-    product.cols = s.result_pixel * s.fold if s.result_pixel and p.groups == 1 else p.cols
+    product.cols = s.result_pixel * s.fold if s.result_pixel and p.groups == 1 else cols
     product.a_row = p.row_offset
     product.a_k = p.k_offset
     product.b_k = lanes
@@ -94,12 +99,15 @@ cdef void slide_strip(void *job, ptrdiff_t index, int worker) noexcept nogil:
     product.accumulate = product.two_chains = False
     for g in range(p.groups):
         product.a = source + g * (p.c // p.groups) * p.item
-        product.b = s.packed + g * packed_group * p.item
-        product.bias = NULL if s.bias == NULL else s.bias + g * p.cols * p.item
+        product.b = s.packed + (g * packed_group + first * p.depth) * p.item
+        product.bias = NULL if s.bias == NULL else s.bias + (g * p.cols + first) * p.item
         product.c = out + g * p.cols * p.item
         p.kernels.product(&product)
     if s.result_pixel:
         pool_strip(s, out, at, rows)
+    elif s.relu and s.blocks > 1:
+        for count in range(product.rows):
+            p.kernels.relu(out + s.out_offset[count] * p.item, out + s.out_offset[count] * p.item, cols)
     elif s.relu:
         p.kernels.relu(out, out, product.rows * p.cols * p.groups)
 
@@ -175,10 +183,14 @@ cdef bint plan_slide(Slide *s, Packing *q, Py_ssize_t row_step, Py_ssize_t pixel
 cdef bint run_slide(Slide *s) noexcept nogil:
     """Fill every output pixel; False when out of memory."""
     cdef Correlation *p = &s.p
+    cdef Py_ssize_t tasks
     if not take_scratch(p):
         return False
     p.images = least(p.most_images, most(1, p.n // LEAST_TASKS))
-    parallel_for(slide_strip, s, ceil_div(p.n * p.strips, p.images),
+    tasks, s.blocks = ceil_div(p.n * p.strips, p.images), 1
+    if p.groups == 1 and s.fold == 1 and s.result_pixel == 0:
+        s.blocks = most(1, least(ceil_div(LEAST_TASKS, tasks), p.cols // (LEAST_VECTORS * p.kernels.lanes)))
+    parallel_for(slide_strip, s, tasks * s.blocks,
                  2.0 * p.n * p.y.out * p.x.out * p.depth * p.cols * p.groups)
     release(p.scratch)
     return True

@@ -234,7 +234,7 @@ cdef bint plan_by_vectors(WeightGradient *w) except False:
     w.row_bytes = 0
     w.strip_vector = p.most_images * p.image_step // most(p.c, 1) * lanes
     w.by_vectors = w.weights and p.groups == 1 and w.fold == 1 and p.c >= lanes and w.outputs > 4 * lanes \
-        and p.most_images * p.image_step <= BY_VECTORS
+        and p.most_images * p.image_step <= BY_VECTORS and p.y.taps >= p.y.step and p.x.taps >= p.x.step
     if not w.by_vectors:
         return True
     taps = p.y.taps * p.x.taps

@@ -230,8 +230,8 @@ cdef void convolve_group(void *job, ptrdiff_t index, int worker) noexcept nogil:
 
 
 # Tasks at least, where tiles are few: then the outputs are cut, too, into blocks of at least so many, and all groups
-# are transformed before; where that is not enough, groups become smaller. On one thread, 16 tiles of 64 channels are as
-# fast as 64.
+# are transformed before; where that does not make half of them, groups become smaller. On one thread, 16 tiles of 64
+# channels are as fast as 64; but each group reads all of the weights.
 cdef Py_ssize_t LEAST_OUTPUTS = 64
 cdef Py_ssize_t LEAST_TILES = 16
 
@@ -242,7 +242,7 @@ cdef void cut_convolution(Convolution *s) noexcept nogil:
     s.tiles = s.n * g.down * g.across
     s.groups = ceil_div(s.tiles, GROUP)
     s.blocks = most(1, least(ceil_div(FEW_TASKS, s.groups), s.o // LEAST_OUTPUTS))
-    s.groups = most(s.groups, least(ceil_div(FEW_TASKS, s.blocks), ceil_div(s.tiles, LEAST_TILES)))
+    s.groups = most(s.groups, least(ceil_div(FEW_TASKS, 2 * s.blocks), ceil_div(s.tiles, LEAST_TILES)))
     s.group = ceil_div(s.tiles, s.groups)
     s.block = least(ceil_div(BLOCK, g.kernels.lanes), s.weights.vectors) * g.kernels.lanes
     g.step = whole(g.kernels, g.c)
