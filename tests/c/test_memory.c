@@ -15,8 +15,9 @@ static void test_alignment_and_contents(void) {
     cn_free(NULL);
 }
 
-static void test_at_most_a_fifth_is_unused(void) {
+static void test_at_most_a_fifth_of_a_new_block_is_unused(void) {
     for (size_t bytes = 257; bytes < (size_t)1 << 24; bytes += 1 + bytes / 13) {
+        cn_empty_cache();
         size_t before = cn_get_memory_stats().in_use;
         void *p = cn_alloc(bytes);
         size_t taken = cn_get_memory_stats().in_use - before;
@@ -24,6 +25,21 @@ static void test_at_most_a_fifth_is_unused(void) {
         cn_free(p);
         CHECK(cn_get_memory_stats().in_use == before);
     }
+}
+
+/* A block of up to twice the size serves where there is none of the right one; the nearest, and no larger one. */
+static void test_a_larger_block_serves(void) {
+    cn_empty_cache();
+    void *twice = cn_alloc(2 << 20), *more = cn_alloc(5 << 19), *half_more = cn_alloc(3 << 19);
+    cn_free(twice);
+    cn_free(half_more);
+    cn_free(more);
+    void *nearest = cn_alloc(1 << 20), *next = cn_alloc(1 << 20), *new = cn_alloc(1 << 20);
+    CHECK(nearest == half_more && next == twice && new != more);
+    cn_free(nearest);
+    cn_free(next);
+    cn_free(new);
+    cn_empty_cache();
 }
 
 static void test_blocks_are_reused(void) {
@@ -142,7 +158,8 @@ static void test_the_cache_serves_many_threads(void) {
 int main(void) {
     test_a_small_step_misses_nothing();
     test_alignment_and_contents();
-    test_at_most_a_fifth_is_unused();
+    test_at_most_a_fifth_of_a_new_block_is_unused();
+    test_a_larger_block_serves();
     test_blocks_are_reused();
     test_what_is_in_use_counts();
     test_nothing_grows_with_the_number_of_shapes();
