@@ -1,15 +1,9 @@
 /* Depthwise convolution over runs of pixels that see the same taps; vectors run over channels. */
 
 /* Eight pixels share each loaded vector of weights and are the eight chains that two units of latency four keep busy:
-   nine loads for eight multiply-adds, with any number of taps and without registers for their weights. Where rows of
-   taps share the loads of x and there are registers, more chains hide what comes between, and 14 divides most maps. */
-#ifndef CN_DEPTHWISE_PIXELS
-#if defined(CN_SIMD_AVX512) || defined(CN_SIMD_NEON)
-#define CN_DEPTHWISE_PIXELS 14
-#else
+   nine loads for eight multiply-adds, with any number of taps and without registers for their weights. With 14, which
+   AVX-512 has registers for, maps of 112 x 112 took a tenth longer. */
 #define CN_DEPTHWISE_PIXELS 8
-#endif
-#endif
 
 static CN_INLINE void NAME(depthwise_pixels)(T *y, const T *x, const T *w, const T *bias, int relu,
                                              const cn_depthwise_run *run, const int pixels, const ptrdiff_t n) {
