@@ -12,7 +12,9 @@ from convnet.optim.decay import WeightsOnly as WeightsOnly
 from convnet.optim.rmsprop import RMSprop as RMSprop
 from convnet.optim.schedules import Cosine as Cosine
 from convnet.optim.schedules import OneCycle as OneCycle
+from convnet.optim.schedules import Plateau as Plateau
 from convnet.optim.schedules import StepDecay as StepDecay
+from convnet.optim.schedules import Warmup as Warmup
 from convnet.optim.sgd import SGD as SGD
 
 __all__ = [
@@ -26,8 +28,10 @@ __all__ = [
     "Decay",
     "OneCycle",
     "Optimizer",
+    "Plateau",
     "RMSprop",
     "Schedule",
     "StepDecay",
+    "Warmup",
     "WeightsOnly",
 ]

@@ -84,6 +84,11 @@ class Optimizer(ABC):
         self._update(parameters, updates, lr, decays)
         self.steps += 1
 
+    def observe(self, loss: float) -> None:
+        """Tell a schedule that listens, such as `Plateau`, how an epoch ended; others do not care."""
+        if hasattr(self.lr, "observe"):
+            self.lr.observe(loss)
+
     def _bound_gradients(self, parameters: list[Parameter], updates: Updates, clip: Clip) -> None:
         try:
             clip(updates)

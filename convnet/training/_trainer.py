@@ -98,7 +98,7 @@ class Trainer:
         ShapeError, DTypeError, DataError
             If the arrays do not fit the model or the loss.
         DivergedError
-            If the loss is not finite; the weights then stay as they were.
+            If the loss, or the norm of gradients to be clipped, is not finite; the weights then stay as they were.
         """
         return self._step(as_floats(np.asarray(x), self._dtype), np.asarray(y))[0]
 
@@ -113,7 +113,7 @@ class Trainer:
         augment: Augment | None = None,
         progress: bool = True,
     ) -> History:
-        """Train for some epochs, each one pass over ``train``.
+        """Train for some epochs, each one pass over ``train``; a `Plateau` is told the loss after each.
 
         Parameters
         ----------
@@ -144,7 +144,8 @@ class Trainer:
         SettingError, ShapeError, DTypeError, DataError
             If settings or data are wrong; before any work.
         DivergedError
-            If the loss stops being finite; the weights are then those of the step before.
+            If the loss stops being finite, or the norm of gradients to be clipped; the weights are then those of the
+            step before.
         """
         for _ in self.iter_fit(train, validation, epochs, batch_size, shuffle, rng, augment, progress):
             pass
@@ -268,6 +269,7 @@ class Trainer:
                     seconds=time.perf_counter() - begun,
                     learning_rate=rate,
                 )
+                self.optimizer.observe(epoch.loss if epoch.val_loss is None else epoch.val_loss)
                 self.history.append(epoch)
                 logger.info("%s", epoch)
                 yield epoch
