@@ -58,7 +58,7 @@ try:
         ReLU,
         Sequential,
     )
-    from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
+    from convnet.losses import BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
     from convnet.parameter import Parameter
     from convnet.serialization import load, save
     from convnet.shapes import conv2d_output_size, pool2d_output_size
@@ -76,6 +76,7 @@ __all__ = [
     "Add",
     "AvgPool2d",
     "BatchNorm2d",
+    "BinaryCrossEntropy",
     "Concat",
     "Context",
     "Conv2d",
