@@ -67,7 +67,7 @@ except ConvnetError as error:  # a bad CONVNET_CPU, say: told on first use, wher
     _unusable = error
 
 if TYPE_CHECKING:
-    from convnet.training import History, Trainer
+    from convnet.training import History, Trainer, WeightAverage
     from convnet.versions import __version__, show_versions
 
 __all__ = [
@@ -105,6 +105,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "Trainer",
     "UnsupportedError",
+    "WeightAverage",
     "WeightsError",
     "__version__",
     "conv2d_algorithm",
@@ -134,6 +135,7 @@ __all__ = [
 _LATER = {
     "History": "convnet.training",
     "Trainer": "convnet.training",
+    "WeightAverage": "convnet.training",
     "__version__": "convnet.versions",
     "show_versions": "convnet.versions",
 }
