@@ -321,3 +321,14 @@ def adam(value, grad, mean, variance, *, lr, betas, eps, weight_decay, step, dec
     variance = betas[1] * variance + (1 - betas[1]) * grad**2
     corrected_mean, corrected_variance = mean / (1 - betas[0] ** step), variance / (1 - betas[1] ** step)
     return value - lr * corrected_mean / (np.sqrt(corrected_variance) + eps), mean, variance
+
+
+def rmsprop(value, grad, square, velocity, mean, *, lr, alpha, eps, momentum=0.0, weight_decay=0.0):
+    """One step of RMSprop, centred where there is a mean: the new (value, square, velocity, mean)."""
+    value, grad, square, velocity = map(np.float64, (value, grad, square, velocity))
+    grad = grad + weight_decay * value
+    square = alpha * square + (1 - alpha) * grad**2
+    mean = None if mean is None else alpha * np.float64(mean) + (1 - alpha) * grad
+    variance = square if mean is None else np.maximum(square - mean**2, 0)
+    velocity = momentum * velocity + grad / (np.sqrt(variance) + eps)
+    return value - lr * velocity, square, velocity, mean

@@ -56,6 +56,10 @@ def _everything(x, w, b, dy):
     yield "sgd_update", f.sgd_update(x.copy(), x.copy(), x.copy(), lr=0.1, momentum=0.9)
     settings = {"lr": 0.1, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "step": 1}
     yield "adam_update", f.adam_update(x.copy(), x.copy(), x.copy(), np.abs(x), **settings)
+    yield "rmsprop_update", f.rmsprop_update(x.copy(), x.copy(), np.abs(x), lr=0.1, alpha=0.9, eps=1e-8)
+    updates = f.Updates([(x.copy(), x.copy())])
+    yield "clip_norm", updates.clip_norm(1.0)
+    yield "average", updates.average(0.5)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

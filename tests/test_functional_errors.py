@@ -31,6 +31,7 @@ from convnet.functional import (
     max_pool2d_backward,
     relu,
     relu_backward,
+    rmsprop_update,
     set_num_threads,
     sgd_update,
     softmax,
@@ -59,6 +60,10 @@ ADAM = {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0}
 def _adam(**changes):
     arrays = {name: _vector() for name in ("value", "grad", "mean", "variance")}
     adam_update(**(arrays | ADAM | {"step": 1} | changes))
+
+
+def _rmsprop(*state, **settings):
+    rmsprop_update(_vector(), _vector(), *state, **({"lr": 0.1, "alpha": 0.9, "eps": 1e-8} | settings))
 
 
 def _updates(arrays):
@@ -152,6 +157,9 @@ SHAPE_ERRORS = [
     (lambda: sgd_update(W.copy("F"), W, None, lr=0.1), "sgd_update: expected value", "C-contiguous"),
     (lambda: sgd_update(_vector(), _read_only(_vector()), None, lr=0.1), "sgd_update: expected grad", "writeable"),
     (lambda: _adam(mean=B), "adam_update: expected mean of shape (5,), got (4,)"),
+    (lambda: _rmsprop(B), "rmsprop_update: expected square of shape (5,), got (4,)"),
+    (lambda: _rmsprop(_vector(), B), "rmsprop_update: expected velocity of shape (5,), got (4,)"),
+    (lambda: _rmsprop(_vector(), None, B), "rmsprop_update: expected mean of shape (5,), got (4,)"),
 ]
 
 DATA_ERRORS = [
@@ -200,6 +208,7 @@ DTYPE_ERRORS = [
     (lambda: sgd_update(*[_vector(np.int64)] * 2, None, lr=0.1), "expected value of dtype float32", "got int64"),
     (lambda: sgd_update(_vector(), _vector(np.float64), None, lr=0.1), "expected grad of dtype float32, got float64"),
     (lambda: _adam(variance=_vector(np.float64)), "expected variance of dtype float32, got float64"),
+    (lambda: _rmsprop(_vector(np.float64)), "expected square of dtype float32, got float64"),
 ]
 
 SETTING_ERRORS = [
@@ -232,6 +241,9 @@ SETTING_ERRORS = [
     (lambda: _updates(3).sgd(lr=0.1, momentum=0.9), "Updates: expected momentum=0 without a velocity, got 0.9"),
     (lambda: _updates(3).adam(**ADAM, steps=[1]), "Updates: expected mean and variance for each", "got fewer"),
     (lambda: _updates(4).adam(**ADAM, steps=[1, 1]), "Updates: expected 1 steps, got 2"),
+    (lambda: _updates(3).sgd(lr=0.1, weight_decay=[0, 0]), "Updates: expected 1 weight decays, got 2"),
+    (lambda: _updates(4).rmsprop(lr=0.1, alpha=0.9, eps=0), "Updates: expected a mean square for each", "got fewer"),
+    (lambda: _rmsprop(_vector(), momentum=0.5), "rmsprop_update: expected momentum=0 without a velocity, got 0.5"),
     (lambda: set_num_threads(0), "set_num_threads: expected 1 to", "got 0"),
     (lambda: set_num_threads(1.5), "set_num_threads: expected an integer, got 1.5"),
 ]

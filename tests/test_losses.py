@@ -6,7 +6,7 @@ from gradcheck import check_loss
 
 from convnet.errors import DataError, DTypeError, SettingError, ShapeError
 from convnet.layers import Context
-from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
+from convnet.losses import BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
 
 WEIGHTS = (0.5, 2.0, 0.0, 1.0)
 SETTINGS = {
@@ -98,8 +98,122 @@ def test_mean_squared_error_gradient(shape, rng):
     check_loss(MeanSquaredError(), rng.standard_normal(shape), rng.standard_normal(shape), rng)
 
 
-LOSSES = [*(SoftmaxCrossEntropy(**settings) for settings in SETTINGS.values()), MeanSquaredError()]
-every_loss = pytest.mark.parametrize("loss", LOSSES, ids=[*SETTINGS, "squared"])
+# ---- binary cross-entropy --------------------------------------------------------------------------------------------
+
+POS_WEIGHTS = {"plain": None, "one": 2.5, "classes": (0.5, 2.0, 0.0, 1.0)}
+every_pos_weight = pytest.mark.parametrize("pos_weight", POS_WEIGHTS.values(), ids=POS_WEIGHTS)
+SHAPES = [(5, 4), (3, 4, 6, 5), (0, 4)]
+
+
+def scalar_binary_cross_entropy(logits, targets, pos_weight=None):
+    """The definition, one number at a time; classes are axis 1."""
+    terms = []
+    for index in np.ndindex(logits.shape):
+        z, t = float(logits[index]), float(targets[index])
+        weight = 1.0 if pos_weight is None else np.broadcast_to(pos_weight, logits.shape[1])[index[1]]
+        p = 1 / (1 + math.exp(-z))
+        terms.append(-(weight * t * math.log(p) + (1 - t) * math.log1p(-p)))
+    return math.fsum(terms) / max(len(terms), 1)
+
+
+@every_pos_weight
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_binary_cross_entropy_is_its_definition(shape, pos_weight, rng):
+    logits, targets = rng.standard_normal(shape) * 3, rng.random(shape)
+    value = BinaryCrossEntropy(pos_weight).forward(logits, targets)
+    # 1 - p of the definition loses up to exp(9) / 2 of an eps
+    assert value == pytest.approx(scalar_binary_cross_entropy(logits, targets, pos_weight), rel=1e-12)
+
+
+@every_pos_weight
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_binary_cross_entropy_gradient(shape, pos_weight, rng):
+    check_loss(BinaryCrossEntropy(pos_weight), rng.standard_normal(shape) * 3, rng.random(shape), rng)
+
+
+@every_pos_weight
+@pytest.mark.parametrize("shape", SHAPES[:2], ids=str)
+def test_binary_cross_entropy_agrees_with_torch(shape, pos_weight, rng, dtype):
+    torch = pytest.importorskip("torch")
+    logits = (rng.standard_normal(shape) * 5).astype(dtype)
+    targets = rng.random(shape).astype(dtype)
+    targets[0], targets[-1] = 0, 1
+    z = torch.tensor(logits, requires_grad=True)
+    weight = None if pos_weight is None else torch.tensor(pos_weight, dtype=z.dtype).reshape(-1, *[1] * (z.ndim - 2))
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(z, torch.tensor(targets), pos_weight=weight)
+    expected.backward()
+    ctx, loss, eps = Context(), BinaryCrossEntropy(pos_weight), float(np.finfo(dtype).eps)
+    # each term is known to a few roundings on both sides, and torch adds up to 360 of them in the type of the logits
+    assert loss.forward(logits, targets, ctx) == pytest.approx(expected.item(), rel=64 * eps)
+    np.testing.assert_allclose(loss.backward(ctx), z.grad.numpy(), rtol=0, atol=16 * eps * 2.5 / logits.size)
+
+
+def test_binary_cross_entropy_takes_labels(rng):
+    logits, labels, _ = batch(rng)
+    assert BinaryCrossEntropy().forward(logits, labels) == BinaryCrossEntropy().forward(logits, np.eye(4)[labels])
+
+
+def test_logits_of_any_number_of_axes(dtype):
+    for shape in (), (3,), (2, 1, 1, 1, 2):
+        logits, targets, ctx = np.zeros(shape, dtype), np.ones(shape, dtype), Context()
+        assert BinaryCrossEntropy(2.0).forward(logits, targets, ctx) == pytest.approx(2 * math.log(2), rel=1e-6)
+        np.testing.assert_array_equal(BinaryCrossEntropy().backward(ctx), np.full(shape, -1 / logits.size, dtype))
+
+
+@every_pos_weight
+def test_huge_binary_logits_do_not_overflow(pos_weight, dtype):
+    logits, targets = np.array([[1e4, -1e4, 3e38, 1e4]], dtype), np.array([[1, 0, 0.5, 0]], dtype)
+    ctx, loss = Context(), BinaryCrossEntropy(pos_weight)
+    value = loss.forward(logits, targets, ctx)
+    assert value == pytest.approx((0.5 * float(logits[0, 2]) + 1e4) / 4, rel=1e-6)
+    np.testing.assert_array_equal(loss.backward(ctx)[:, [0, 1, 3]], np.array([[0, 0, 0.25]], dtype))
+
+
+def test_a_confident_answer_keeps_its_small_loss_and_gradient(dtype):
+    ctx, eps, small = Context(), float(np.finfo(dtype).eps), math.exp(-30)
+    for z, t in (30, 1), (-30, 0):
+        value = BinaryCrossEntropy().forward(np.array([[z]], dtype), np.array([[t]], dtype), ctx)
+        assert value == pytest.approx(math.log1p(small), rel=4 * eps, abs=0)
+        assert abs(BinaryCrossEntropy().backward(ctx)[0, 0]) == pytest.approx(small / (1 + small), rel=4 * eps, abs=0)
+
+
+def test_nan_is_not_hidden(dtype):
+    logits = np.array([[0, np.nan]], dtype)
+    assert math.isnan(BinaryCrossEntropy().forward(logits, np.ones((1, 2), dtype)))
+
+
+@pytest.mark.parametrize("bad", [1.5, -0.25, np.nan, np.inf])
+def test_targets_that_are_no_probabilities(bad):
+    targets = np.ones((3, 2, 2))
+    targets[1, 0, 1] = targets[2] = bad
+    with pytest.raises(
+        DataError, match=rf"BinaryCrossEntropy: expected targets from 0 to 1, got {bad} at position \(1, 0, 1\)"
+    ):
+        BinaryCrossEntropy().forward(np.zeros((3, 2, 2)), targets)
+
+
+def test_bad_pos_weights_are_refused():
+    for weights in (-1, math.nan, [1, math.inf], [[1, 2]]):
+        with pytest.raises(
+            SettingError, match="pos_weight: expected a finite number of at least 0, or one a class, got"
+        ):
+            BinaryCrossEntropy(weights)
+    for shape in (3, 4), (3,):
+        with pytest.raises(
+            ShapeError, match=r"BinaryCrossEntropy: expected logits of shape \(n, 2, ...\), one class a pos_weight, got"
+        ):
+            BinaryCrossEntropy([1, 2]).forward(np.zeros(shape), np.zeros(shape))
+
+
+# ---- all of them -----------------------------------------------------------------------------------------------------
+
+LOSSES = [
+    *(SoftmaxCrossEntropy(**settings) for settings in SETTINGS.values()),
+    MeanSquaredError(),
+    BinaryCrossEntropy(),
+    BinaryCrossEntropy(WEIGHTS),
+]
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=[*SETTINGS, "squared", "binary", "binary-weighted"])
 
 
 @every_loss

@@ -1,10 +1,12 @@
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
 
 from convnet.errors import SettingError
-from convnet.optim import Cosine, OneCycle, StepDecay
+from convnet.optim import SGD, Cosine, OneCycle, Plateau, StepDecay, Warmup
 
 
 def test_one_cycle_at_its_landmarks():
@@ -66,6 +68,123 @@ def test_cosine():
     assert lr(8) == lr(80) == 0.5
 
 
+# ---- warm-up ---------------------------------------------------------------------------------------------------------
+
+
+def test_warmup_to_a_rate():
+    lr = Warmup(0.5, steps=4, start_factor=0.5)
+    assert [lr(step) for step in range(6)] == [0.25, 0.3125, 0.375, 0.4375, 0.5, 0.5]
+
+
+def test_after_the_warmup_the_schedule_starts():
+    after = StepDecay(1.0, every=2, factor=0.5)
+    lr = Warmup(after, steps=3, start_factor=0.25)
+    assert [lr(step) for step in range(3)] == [0.25, 0.5, 0.75]
+    assert [lr(step) for step in range(3, 10)] == [after(step) for step in range(7)]
+
+
+@pytest.mark.parametrize("start_factor", [0.01, 0.5, 1.0])
+@pytest.mark.parametrize("steps", [1, 7, 20])
+def test_warmup_agrees_with_torch(steps, start_factor):
+    torch = pytest.importorskip("torch")
+    of = torch.optim.lr_scheduler
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.7)
+    up = of.LinearLR(optimizer, start_factor=start_factor, total_iters=steps)
+    down = of.CosineAnnealingLR(optimizer, T_max=30)
+    scheduler, expected = of.SequentialLR(optimizer, [up, down], milestones=[steps]), []
+    for _ in range(steps + 30):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    lr = Warmup(Cosine(0.7, steps=30), steps, start_factor)
+    # torch goes from each rate to the next by a factor: three roundings a step, of numbers of at most 0.7
+    actual = [lr(step) for step in range(steps + 30)]
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=3 * (steps + 30) * 0.7 * 2.2e-16)
+
+
+# ---- plateau ---------------------------------------------------------------------------------------------------------
+
+SETTINGS = {
+    "default": {},
+    "impatient": {"patience": 0, "factor": 0.5},
+    "cooling": {"patience": 1, "cooldown": 3, "factor": 0.5},
+    "strict": {"patience": 1, "threshold": 0.1, "factor": 0.5},
+    "bounded": {"patience": 0, "factor": 0.1, "final_lr": 0.02},
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_plateau_agrees_with_torch(settings, rng):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.7)
+    theirs = {"min_lr" if name == "final_lr" else name: value for name, value in settings.items()}
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **{"patience": 10, "eps": 0} | theirs)
+    lr, rates = Plateau(0.7, **settings), set()
+    for loss in 1 + 0.2 * rng.random(80) + np.exp(-np.arange(80) / 5):
+        scheduler.step(float(loss))
+        lr.observe(float(loss))
+        assert lr(0) == optimizer.param_groups[0]["lr"]
+        rates.add(lr(0))
+    assert len(rates) > 2
+
+
+def test_plateau_waits_its_patience():
+    lr = Plateau(1.0, factor=0.5, patience=2)
+    rates = []
+    for loss in (3, 2, 2, 2, 2, 1, 1, 1, 1):  # the first to count as no improvement is the third
+        lr.observe(loss)
+        rates.append(lr(123))
+    assert rates == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("losses", [(-1.0, -1.0), (0.0, 0.0), (-1.0, -1.00001), (1.0, math.nan), (math.inf, math.inf)])
+def test_what_is_no_improvement(losses):
+    """Equal losses are none, of whatever sign."""
+    lr = Plateau(1.0, factor=0.5, patience=0)
+    lr.observe(losses[0])
+    before = lr(0)
+    lr.observe(losses[1])
+    assert lr(0) == before / 2
+
+
+def test_a_negative_loss_may_improve():
+    lr = Plateau(1.0, patience=0)
+    for loss in -0.5, -0.6, -0.7:
+        lr.observe(loss)
+    assert lr(0) == 1
+
+
+def test_a_rate_below_the_final_one_is_not_raised():
+    lr = Plateau(0.1, patience=0, final_lr=0.5)
+    for _ in range(3):
+        lr.observe(1.0)
+    assert lr(0) == 0.1
+
+
+def test_the_optimizer_passes_the_loss_on():
+    inner = Plateau(1.0, factor=0.5, patience=0)
+    optimizer = SGD(Warmup(inner, steps=1, start_factor=0.1))
+    for _ in range(2):
+        optimizer.observe(1.0)
+    assert (inner(0), optimizer.learning_rate) == (0.5, 0.05)
+    for lr in 0.1, Cosine(1, 10), Warmup(0.1, 3), lambda step: 0.1:
+        SGD(lr).observe(1.0)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda lr: pickle.loads(pickle.dumps(lr))])
+def test_a_copy_of_a_plateau_goes_on_by_itself(duplicate):
+    lr = Plateau(1.0, factor=0.5, patience=1)
+    lr.observe(1.0)
+    lr.observe(1.0)
+    twin = duplicate(lr)
+    assert twin == lr
+    twin.observe(1.0)
+    assert (lr(0), twin(0)) == (1, 0.5)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("build", "text"),
     [
@@ -79,6 +198,16 @@ def test_cosine():
         (lambda: StepDecay(1, 2, math.nan), "StepDecay factor: expected a finite number of at least 0, got nan"),
         (lambda: Cosine(1, -1), "Cosine steps: expected an integer of at least 1, got -1"),
         (lambda: Cosine(1, 1, math.inf), "Cosine final_lr: expected a finite number of at least 0, got inf"),
+        (lambda: Warmup(-1, 10), "Warmup lr: expected a finite number of at least 0, got -1"),
+        (lambda: Warmup("fast", 10), "Warmup lr: expected a finite number of at least 0, got 'fast'"),
+        (lambda: Warmup(1, 0), "Warmup steps: expected an integer of at least 1, got 0"),
+        (lambda: Warmup(1, 10, -0.5), "Warmup start_factor: expected a finite number of at least 0, got -0.5"),
+        (lambda: Plateau(math.nan), "Plateau lr: expected a finite number of at least 0, got nan"),
+        (lambda: Plateau(1, factor=1), r"Plateau factor: expected a number in \[0, 1\), got 1"),
+        (lambda: Plateau(1, patience=-1), "Plateau patience: expected an integer of at least 0, got -1"),
+        (lambda: Plateau(1, threshold=-1), "Plateau threshold: expected a finite number of at least 0, got -1"),
+        (lambda: Plateau(1, cooldown=0.5), "Plateau cooldown: expected an integer, got 0.5"),
+        (lambda: Plateau(1, final_lr=math.inf), "Plateau final_lr: expected a finite number of at least 0, got inf"),
         (lambda: Cosine(-1, 1), "Cosine lr: expected a finite number of at least 0, got -1"),
     ],
 )
@@ -90,3 +219,8 @@ def test_bad_settings_are_refused(build, text):
 def test_a_schedule_is_a_value():
     assert OneCycle(1, 10) == OneCycle(1, 10)
     assert repr(StepDecay(1.0, 10)) == "StepDecay(lr=1.0, every=10, factor=0.1)"
+    assert (
+        repr(Warmup(Cosine(1, 9), 10)) == "Warmup(lr=Cosine(lr=1, steps=9, final_lr=0.0), steps=10, start_factor=0.01)"
+    )
+    shown = "Plateau(lr=1.0, factor=0.1, patience=10, threshold=0.0001, cooldown=0, final_lr=0.0)"
+    assert repr(Plateau(1.0)) == shown

@@ -66,6 +66,13 @@ def _the_rest(dtype, rng):
     mean, variance = np.zeros_like(value), np.zeros_like(value)
     f.adam_update(value, grad, mean, variance, lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=1e-4, step=1)
     yield from (value, mean, variance)
+    value, velocity, mean, variance = (a.copy() for a in (value, velocity, mean, variance))
+    f.rmsprop_update(value, velocity.copy(), variance, velocity, mean, lr=0.1, alpha=0.9, eps=1e-8, momentum=0.5)
+    yield from (value.copy(), velocity.copy(), mean, variance)
+    updates = f.Updates([(value, velocity)])
+    yield np.float64(updates.clip_norm(1.0))
+    updates.average(0.3)
+    yield from (value, velocity)
 
 
 def _assert_equal_for_all_numbers_of_threads(compute, set_num_threads):

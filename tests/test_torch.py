@@ -227,3 +227,35 @@ def test_adam(decoupled, weight_decay, rng):
         functional.adam_update(value, grad, mean, variance, step=step, decoupled=decoupled, **settings)
         optimizer.step()
         np.testing.assert_allclose(value, leaf.detach().numpy(), rtol=0, atol=50 * EPS)
+
+
+@pytest.mark.parametrize("centered", [False, True])
+@pytest.mark.parametrize("momentum", [0, 0.9])
+def test_rmsprop(momentum, centered, rng):
+    (leaf,) = _leaves(rng.standard_normal(37))
+    settings = {"lr": 0.01, "alpha": 0.9, "eps": 1e-6, "momentum": momentum, "weight_decay": 0.1}
+    optimizer = torch.optim.RMSprop([leaf], centered=centered, **settings)
+    value, square = leaf.detach().numpy().copy(), np.zeros(37)
+    velocity, mean = np.zeros(37) if momentum else None, np.zeros(37) if centered else None
+    for _ in range(4):
+        leaf.grad = torch.from_numpy(rng.standard_normal(37))
+        functional.rmsprop_update(value, leaf.grad.numpy().copy(), square, velocity, mean, **settings)
+        optimizer.step()
+        np.testing.assert_allclose(value, leaf.detach().numpy(), rtol=0, atol=50 * EPS)
+
+
+def test_clipping(rng):
+    grads = [rng.standard_normal(shape) for shape in ((3, 4), (5,))]
+    leaves = _leaves(*(np.zeros_like(g) for g in grads))
+    for leaf, g in zip(leaves, grads, strict=True):
+        leaf.grad = torch.from_numpy(g.copy())
+    updates = functional.Updates([(np.zeros_like(g), g) for g in grads])
+    norm = torch.nn.utils.clip_grad_norm_(leaves, 1.0).item()
+    assert updates.clip_norm(1.0) == pytest.approx(norm, rel=50 * EPS)
+    for leaf, g in zip(leaves, grads, strict=True):
+        np.testing.assert_allclose(g * (norm / (norm + 1e-6)), leaf.grad.numpy(), rtol=50 * EPS)  # its divisor
+        leaf.grad.copy_(torch.from_numpy(g))
+    torch.nn.utils.clip_grad_value_(leaves, 0.2)
+    updates.clip_value(0.2)
+    for leaf, g in zip(leaves, grads, strict=True):
+        assert_equal(g, leaf.grad.numpy())

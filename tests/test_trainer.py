@@ -9,7 +9,7 @@ import pytest
 from convnet.errors import DivergedError
 from convnet.layers import Conv2d, Dense, Flatten, ReLU, Sequential
 from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
-from convnet.optim import SGD, OneCycle
+from convnet.optim import SGD, ClipNorm, OneCycle, Plateau
 from convnet.training import Trainer
 
 
@@ -213,6 +213,38 @@ def test_nan_stops_before_the_weights_are_spoilt():
     np.testing.assert_array_equal(weights(used), weights(expected))
     with pytest.raises(DivergedError, match=r"Trainer\.step: expected a finite loss, got nan"):
         used.step(x[10:15], y[10:15])
+
+
+def test_a_norm_that_is_not_finite_stops_before_the_weights_are_spoilt():
+    class Spoilt(SoftmaxCrossEntropy):
+        def backward(self, ctx):
+            return super().backward(ctx) * np.float32(np.nan)
+
+    used = Trainer(small_model(), Spoilt(), SGD(0.1, clip=ClipNorm(1.0)))
+    before = weights(used)
+    with pytest.raises(DivergedError, match=r"^Trainer.fit: epoch 1, step 1: SGD.step: expected gradients of a finite"):
+        used.fit(small_data())
+    np.testing.assert_array_equal(weights(used), before)
+
+
+def test_a_plateau_hears_the_loss_of_each_epoch():
+    class Ear(Plateau):
+        def observe(self, loss):
+            heard.append(loss)
+
+    heard = []
+    used = trainer(Ear(0.1))
+    history = used.fit(small_data(), validation=small_data(12), epochs=3)
+    assert heard == [epoch.val_loss for epoch in history]
+    heard = []
+    history = used.fit(small_data(), epochs=2)
+    assert heard == [epoch.loss for epoch in history]
+
+
+def test_the_rate_falls_on_a_plateau():
+    used = trainer(Plateau(1e-12, factor=0.5, patience=0))  # a rate too small to change the loss
+    history = used.fit(small_data(), epochs=4, shuffle=False)
+    assert [epoch.learning_rate for epoch in history] == [1e-12, 1e-12, 5e-13, 2.5e-13]
 
 
 def test_epochs_are_logged(caplog):

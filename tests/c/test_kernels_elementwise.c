@@ -157,6 +157,95 @@ static void test_adam(void) {
     }
 }
 
+/* With an alpha of 0.75, mean squares are exact; of the value are rounded: the root, the sum below the fraction, the
+   fraction and the difference, of the velocity the first three and the sum. */
+static void test_rmsprop_of(ptrdiff_t n, int momentum, int centered, double weight_decay) {
+    const double lr = 0.25, alpha = 0.75, eps = 0.0625, mu = momentum ? 0.5 : 0;
+    void *value = integers(0, n), *grad = integers(1, n), *square = integers(2, n);
+    void *velocity = momentum ? integers(3, n) : NULL, *mean = centered ? integers(4, n) : NULL;
+    static double first[MOST_VALUES], second[MOST_VALUES], speed[MOST_VALUES], move_bound[MOST_VALUES];
+    for (ptrdiff_t i = 0; i < n; i++) {
+        put(square, i, get(square, i) * get(square, i) + 64);
+        if (centered && draw(4) == 0) put(mean, i, 64); /* more than a mean square can be, but for rounding */
+        const double g = get(grad, i) + weight_decay * get(value, i);
+        second[i] = alpha * get(square, i) + (1 - alpha) * g * g;
+        first[i] = centered ? alpha * get(mean, i) + (1 - alpha) * g : 0;
+        const double variance = fmax(second[i] - first[i] * first[i], 0), move = g / (sqrt(variance) + eps);
+        speed[i] = move + (momentum ? mu * get(velocity, i) : 0);
+        move_bound[i] = 2 * epsilon() * (fabs(move) + fabs(speed[i]));
+        expected[i] = get(value, i) - lr * speed[i];
+        bound[i] = lr * move_bound[i] + 2 * epsilon() * (fabs(get(value, i)) + lr * fabs(speed[i]));
+    }
+    begin("rmsprop", n, momentum, centered, weight_decay != 0);
+    kernels->rmsprop(value, grad, square, velocity, mean, n, lr, alpha, eps, mu, weight_decay);
+    check_within_bound("value", value, n);
+    check_all("grad", grad, n, 0);
+    memcpy(expected, second, sizeof expected);
+    check_equal("square", square, n);
+    memcpy(expected, first, sizeof expected);
+    if (centered) check_equal("mean", mean, n);
+    memcpy(expected, speed, sizeof expected);
+    memcpy(bound, move_bound, sizeof move_bound);
+    if (momentum) check_within_bound("velocity", velocity, n);
+    check_fronts();
+}
+
+static void test_rmsprop(void) {
+    for (ptrdiff_t n = 0; n <= 40; n++)
+        for (int mode = 0; mode < 8; mode++) test_rmsprop_of(n, mode & 1, mode >> 1 & 1, mode >> 2 ? 0.125 : 0);
+}
+
+/* ---- gradients as a whole, and averages ------------------------------------------------------------------------- */
+
+static void test_sum_squares(void) {
+    for (ptrdiff_t n = 0; n <= 70; n++) {
+        const void *x = integers(0, n);
+        double sum = 0;
+        for (ptrdiff_t i = 0; i < n; i++) sum += get(x, i) * get(x, i);
+        begin("sum_squares", n, 0, 0, 0);
+        const double got = kernels->sum_squares(x, n);
+        check(got == sum, "sum", 0, got, sum);
+        check_fronts();
+    }
+    put(filled(0, 5, 1), 3, NAN);
+    const double got = kernels->sum_squares(buffer_start[0], 5);
+    check(isnan(got), "sum with NaN", 0, got, NAN);
+}
+
+static void test_clip(void) {
+    for (ptrdiff_t n = 0; n <= 40; n++)
+        for (int bounded = 0; bounded < 2; bounded++) {
+            const double limit = bounded ? 2 : INFINITY;
+            void *x = special(0, n);
+            begin("clip", n, bounded, 0, 0);
+            for (ptrdiff_t i = 0; i < n; i++) {
+                const double a = rounded(0.5 * get(x, i));
+                expected[i] = a > limit ? limit : a < -limit ? -limit : a; /* NaN stays */
+            }
+            kernels->clip(x, n, 0.5, limit);
+            check_equal("x", x, n);
+            check_fronts();
+        }
+}
+
+static void test_average(void) {
+    static const double shares[] = {0, 0.25, 0.5, 0.75, 1};
+    for (ptrdiff_t n = 0; n <= 40; n++)
+        for (int k = 0; k < 5; k++) {
+            void *mean = integers(0, n);
+            const void *x = integers(1, n);
+            begin("average", n, k, 0, 0);
+            for (ptrdiff_t i = 0; i < n; i++) expected[i] = (1 - shares[k]) * get(mean, i) + shares[k] * get(x, i);
+            kernels->average(mean, x, n, shares[k]);
+            check_equal("mean", mean, n);
+            check_fronts();
+        }
+    put(filled(0, 1, 0), 0, 3e7); /* a share of 1 is the other end itself, however far away */
+    put(filled(1, 1, 0), 0, 0.1);
+    kernels->average(buffer_start[0], buffer_start[1], 1, 1);
+    check(get(buffer_start[0], 0) == get(buffer_start[1], 0), "copy", 0, get(buffer_start[0], 0), 0.1);
+}
+
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 static void test_table(void) {
@@ -165,6 +254,10 @@ static void test_table(void) {
     test_softmax();
     test_sgd();
     test_adam();
+    test_rmsprop();
+    test_sum_squares();
+    test_clip();
+    test_average();
 }
 
 int main(int count, char **names) { return test_instruction_sets(count, names); }
