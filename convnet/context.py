@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["Context"]
+__all__ = ["Auxiliary", "Context"]
+
+
+@dataclass
+class Auxiliary:
+    """What an `AuxiliaryHead` leaves in its context for a loss, and what the loss leaves there for `backward`."""
+
+    logits: np.ndarray
+    weight: float
+    dlogits: np.ndarray | None = None
 
 
 class Context:
@@ -42,6 +52,13 @@ class Context:
         if name not in self._children:
             self._children[name] = Context()
         return self._children[name]
+
+    def auxiliaries(self) -> Iterator[Auxiliary]:
+        """Yield what auxiliary heads have left here and in the children."""
+        if "auxiliary" in vars(self):
+            yield self.auxiliary
+        for child in self._children.values():
+            yield from child.auxiliaries()
 
     @property
     def nbytes(self) -> int:

@@ -13,6 +13,7 @@ from convnet.layers import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
     Add,
+    AuxiliaryHead,
     AvgPool2d,
     BatchNorm2d,
     Concat,
@@ -62,6 +63,10 @@ CASES = {
     "Identity-rows": (lambda dtype: Identity(), (5,)),
     "PadChannels": (lambda dtype: PadChannels(2, 1), IMAGE),
     "Flatten": (lambda dtype: Flatten(), IMAGE),
+    "AuxiliaryHead": (
+        lambda dtype: AuxiliaryHead(Sequential(GlobalAvgPool2d(), Flatten(), Dense(4, 3, rng=0, dtype=dtype))),
+        IMAGE,
+    ),
     "Sequential": (
         lambda dtype: Sequential(Conv2d(4, 2, 3, rng=0, dtype=dtype), Flatten(), Dense(40, 3, rng=1, dtype=dtype)),
         IMAGE,

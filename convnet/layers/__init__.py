@@ -5,6 +5,7 @@ from convnet.layers._layer import Layer as Layer
 from convnet.layers._layer import LoadReport as LoadReport
 from convnet.layers.activation import ReLU as ReLU
 from convnet.layers.activation import ReLU6 as ReLU6
+from convnet.layers.auxiliary import AuxiliaryHead as AuxiliaryHead
 from convnet.layers.containers import Parallel as Parallel
 from convnet.layers.containers import Sequential as Sequential
 from convnet.layers.conv import Conv2d as Conv2d
@@ -31,6 +32,7 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "Add",
+    "AuxiliaryHead",
     "AvgPool2d",
     "BatchNorm2d",
     "Concat",

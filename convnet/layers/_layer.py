@@ -14,6 +14,9 @@ from convnet.parameter import Parameter
 
 Shape = tuple[int, ...]
 
+# The count that batch normalisation only needs without momentum; files of older versions of PyTorch have none.
+OPTIONAL = "num_batches_tracked"
+
 
 class LoadReport(NamedTuple):
     """What `Layer.load_state_dict` did not match: both lists are empty after a strict load."""
@@ -124,7 +127,8 @@ class Layer(ABC):
         """Copy values into the parameters and buffers of the same names.
 
         float16, float32 and float64 values are converted to the dtype of the parameter. Everything is checked before
-        the first value is written: after an error the layer is as it was.
+        the first value is written: after an error the layer is as it was. As in PyTorch, the buffer
+        ``num_batches_tracked`` of a batch normalisation may be missing, and then stays.
 
         Parameters
         ----------
@@ -144,7 +148,7 @@ class Layer(ABC):
             If names (when ``strict``), shapes or dtypes do not fit; the text names the key, expected and got.
         """
         arrays = self._state()
-        missing = [name for name in arrays if name not in state]
+        missing = [name for name in arrays if name not in state and name.rpartition(".")[2] != OPTIONAL]
         unexpected = [name for name in state if name not in arrays]
         if strict and (missing or unexpected):
             raise WeightsError(
