@@ -63,12 +63,13 @@ class Context:
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays held here and in the children; an array that two layers hold counts once."""
-        return sum({(array.ctypes.data, array.nbytes): array.nbytes for array in self._arrays()}.values())
+        return sum({(array.ctypes.data, array.nbytes): array.nbytes for array in self.arrays()}.values())
 
-    def _arrays(self) -> Iterator[np.ndarray]:
+    def arrays(self) -> Iterator[np.ndarray]:
+        """Yield the arrays held here and in the children."""
         yield from self._held().values()
         for child in self._children.values():
-            yield from child._arrays()
+            yield from child.arrays()
 
     def _held(self) -> dict[str, np.ndarray]:
         """The arrays that are attributes, or in a tuple that is one."""

@@ -11,6 +11,7 @@ import numpy as np
 from convnet.context import Context
 from convnet.errors import WeightsError
 from convnet.parameter import Parameter
+from convnet.shapes import Window
 
 Shape = tuple[int, ...]
 
@@ -74,6 +75,10 @@ class Layer(ABC):
     def multiply_adds(self, input_shape: Shape) -> int:
         """Multiply-adds with weights that one input of ``input_shape`` costs in a forward pass; other work counts 0."""
         return 0
+
+    def window(self, input_shape: Shape) -> Window:
+        """What part of an input of ``input_shape`` one pixel of the output sees; here the pixel in its place."""
+        return Window()
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Inference: ``forward(x)``."""

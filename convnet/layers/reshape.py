@@ -9,6 +9,7 @@ from convnet.functional import concat, flatten, unflatten
 from convnet.layers._checks import as_array, check_dtype, check_image_shape, check_images
 from convnet.layers._layer import Layer, Shape
 from convnet.settings import integer
+from convnet.shapes import Window
 
 __all__ = ["Flatten", "Identity", "PadChannels"]
 
@@ -40,6 +41,11 @@ class Flatten(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """(c, h, w) -> (c*h*w,)."""
         return (math.prod(check_image_shape(input_shape, "Flatten")),)
+
+    def window(self, input_shape: Shape) -> Window:
+        """The whole map: a row holds all of it."""
+        _, h, w = check_image_shape(input_shape, "Flatten")
+        return Window((h, w), (h, w))
 
 
 class Identity(Layer):
