@@ -22,8 +22,8 @@ def squeezenet(classes: int = 1000, *, in_channels: int = 3, dropout: float = 0.
     """SqueezeNet 1.0 for 224x224 images: 1,248,424 parameters.
 
     Iandola et al. 2016, SqueezeNet: AlexNet-level accuracy with 50x fewer parameters, arXiv:1602.07360. Eight fire
-    modules: a 1x1 convolution squeezes the channels to an eighth, then a 1x1 and a 3x3 convolution side by side expand
-    them. A 1x1 convolution gives one map a class, whose mean is the logit. Weights have torchvision's names
+    modules: a 1x1 convolution squeezes the map to few channels, then a 1x1 and a 3x3 convolution side by side expand it
+    eightfold. A 1x1 convolution gives one map a class, whose mean is the logit. Weights have torchvision's names
     (``features.3.squeeze.weight``).
 
     Parameters
