@@ -199,7 +199,8 @@ def _parser() -> argparse.ArgumentParser:
     table = commands.add_parser(
         "summary",
         help="show the layers of a model",
-        description="Show output shape, parameters and multiply-adds of each layer of a model, for one image.",
+        description="Show output shape, receptive field, parameters, multiply-adds and memory of each layer, "
+        "for one image.",
         epilog=SUMMARY_EXAMPLES,
         formatter_class=layout,
         allow_abbrev=False,

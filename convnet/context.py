@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["Context"]
+__all__ = ["Auxiliary", "Context"]
+
+
+@dataclass
+class Auxiliary:
+    """What an `AuxiliaryHead` leaves in its context for a loss, and what the loss leaves there for `backward`."""
+
+    logits: np.ndarray
+    weight: float
+    dlogits: np.ndarray | None = None
 
 
 class Context:
@@ -43,15 +53,23 @@ class Context:
             self._children[name] = Context()
         return self._children[name]
 
+    def auxiliaries(self) -> Iterator[Auxiliary]:
+        """Yield what auxiliary heads have left here and in the children."""
+        if "auxiliary" in vars(self):
+            yield self.auxiliary
+        for child in self._children.values():
+            yield from child.auxiliaries()
+
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays held here and in the children; an array that two layers hold counts once."""
-        return sum({(array.ctypes.data, array.nbytes): array.nbytes for array in self._arrays()}.values())
+        return sum({(array.ctypes.data, array.nbytes): array.nbytes for array in self.arrays()}.values())
 
-    def _arrays(self) -> Iterator[np.ndarray]:
+    def arrays(self) -> Iterator[np.ndarray]:
+        """Yield the arrays held here and in the children."""
         yield from self._held().values()
         for child in self._children.values():
-            yield from child._arrays()
+            yield from child.arrays()
 
     def _held(self) -> dict[str, np.ndarray]:
         """The arrays that are attributes, or in a tuple that is one."""

@@ -12,7 +12,7 @@ from convnet.errors import DataError, DTypeError, SettingError, ShapeError
 from convnet.functional import softmax_cross_entropy
 from convnet.settings import real
 
-__all__ = ["BinaryCrossEntropy", "Loss", "MeanSquaredError", "SoftmaxCrossEntropy"]
+__all__ = ["BinaryCrossEntropy", "Loss", "MeanSquaredError", "SoftmaxCrossEntropy", "auxiliary_loss"]
 
 
 class Loss(ABC):
@@ -26,6 +26,30 @@ class Loss(ABC):
         """Return the gradient of the loss with respect to ``logits``, of its shape and dtype."""
         gradient: np.ndarray = ctx.dlogits
         return gradient
+
+
+def auxiliary_loss(loss: Loss, targets: np.ndarray, ctx: Context) -> float:
+    """Let the auxiliary heads of a model take part in a training step; call it between its forward and backward pass.
+
+    Parameters
+    ----------
+    loss : Loss
+    targets : ndarray
+        Those of the batch.
+    ctx : Context
+        That of the model. Each `AuxiliaryHead` finds there what it needs for its backward pass.
+
+    Returns
+    -------
+    float
+        The sum over the heads of their weight times their loss; 0 where there are none.
+    """
+    total = 0.0
+    for head in ctx.auxiliaries():
+        own = Context()
+        total += head.weight * loss.forward(head.logits, targets, own)
+        head.dlogits = loss.backward(own) * head.weight
+    return total
 
 
 class SoftmaxCrossEntropy(Loss):

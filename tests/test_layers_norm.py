@@ -164,3 +164,13 @@ def test_other_channels_are_refused(make):
         layer.output_shape((4, 5, 5))
     with pytest.raises(DTypeError, match="BatchNorm2d: expected x of dtype float32, got float64"):
         layer(np.ones((1, 3, 5, 5)))
+
+
+def test_the_count_of_batches_may_be_missing():
+    """As in files of older versions of PyTorch."""
+    model = Sequential(BatchNorm2d(2))
+    model[0].num_batches_tracked += 3
+    state = {name: value + 1 for name, value in model.state_dict().items() if "tracked" not in name}
+    assert model.load_state_dict(state) == ([], [])
+    assert model[0].num_batches_tracked == 3
+    assert model[0].running_mean.tolist() == [1, 1]

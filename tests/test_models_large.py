@@ -1,13 +1,15 @@
-"""The networks made for 224x224 images: narrow ones on small images here, whole ones counted only."""
+"""The deep networks: narrow ones on small images here, the largest counted only."""
 
 import numpy as np
 import pytest
 
-from convnet.inference import fuse
+from convnet.errors import SettingError, ShapeError
+from convnet.inference import Predictor, fuse
 from convnet.layers import Context
-from convnet.losses import SoftmaxCrossEntropy
-from convnet.models import MODELS, alexnet, resnet18, vgg16
+from convnet.losses import SoftmaxCrossEntropy, auxiliary_loss
+from convnet.models import MODELS, alexnet, googlenet, mobilenet_v1, mobilenet_v2, resnet18, resnet20, resnet56, vgg16
 from convnet.parameter import Parameter
+from convnet.serialization import load
 from convnet.summary import summary
 
 PUBLISHED = {
@@ -19,7 +21,12 @@ PUBLISHED = {
     "resnet18": 11_689_512,
     "resnet34": 21_797_672,
     "resnet50": 25_557_032,
+    "googlenet": 6_624_904,
+    "squeezenet": 1_248_424,
+    "mobilenet_v1": 4_231_976,
+    "mobilenet_v2": 3_504_872,
 }
+FOR_CIFAR = {"nin": 966_986, "resnet20": 269_722, "resnet56": 853_018}
 WITH_BATCH_NORM = {"vgg11": 132_868_840, "vgg13": 133_053_736, "vgg16": 138_365_992, "vgg19": 143_678_248}
 
 
@@ -53,6 +60,23 @@ def test_the_published_number_of_parameters(name, parameters):
     assert model.output_shape(model.input_shape) == (1000,)
 
 
+@pytest.mark.parametrize(("name", "parameters"), FOR_CIFAR.items())
+def test_the_published_number_of_parameters_for_small_images(name, parameters):
+    model = MODELS[name](rng=Empty())
+    assert count(model) == parameters
+    assert f"{parameters:,} parameters" in MODELS[name].__doc__
+    assert model.input_shape == (3, 32, 32)
+    assert model.output_shape(model.input_shape) == (10,)
+
+
+def test_the_published_number_of_parameters_of_variants():
+    assert count(googlenet(auxiliary=True, rng=Empty())) == 13_004_888
+    assert [count(build(shortcut="B", rng=Empty())) for build in (resnet20, resnet56)] == [272_474, 855_770]
+    # to a tenth of a million in the papers: table 7 of arXiv:1704.04861, and torchvision's mobilenet_v2(width_mult)
+    assert [count(mobilenet_v1(width=width, rng=Empty())) for width in (0.75, 0.5)] == [2_585_560, 1_331_592]
+    assert [count(mobilenet_v2(width=width, rng=Empty())) for width in (1.4, 0.5)] == [6_108_776, 1_968_680]
+
+
 @pytest.mark.parametrize(("name", "parameters"), WITH_BATCH_NORM.items())
 def test_the_published_number_of_parameters_with_batch_normalisation(name, parameters):
     assert count(MODELS[name](batch_norm=True, rng=Empty())) == parameters
@@ -61,6 +85,7 @@ def test_the_published_number_of_parameters_with_batch_normalisation(name, param
 def test_multiply_adds():
     """To three digits as published: arXiv:1512.03385 (ResNet), arXiv:1409.1556 in torchvision's documentation."""
     expected = {"alexnet": 0.71, "vgg11": 7.61, "vgg16": 15.47, "resnet18": 1.81, "resnet34": 3.66, "resnet50": 4.09}
+    expected |= {"googlenet": 1.5, "squeezenet": 0.82, "mobilenet_v1": 0.57, "mobilenet_v2": 0.3, "resnet20": 0.04}
     for name, billions in expected.items():
         assert round(summary(MODELS[name](rng=Empty())).multiply_adds / 1e9, 2) == billions, name
 
@@ -78,12 +103,72 @@ def test_a_seed_decides_the_weights_and_the_masks(rng):
     assert (one.forward(x, Context()) != y).any()
 
 
-@pytest.mark.parametrize("model", [vgg16(2, hidden=8, rng=0), resnet18(2, width=16, rng=0)], ids=["vgg16", "resnet18"])
+@pytest.mark.parametrize(
+    "model",
+    [vgg16(2, hidden=8, rng=0), resnet18(2, width=16, rng=0), mobilenet_v1(2, width=0.5, rng=0)],
+    ids=["vgg16", "resnet18", "mobilenet_v1"],
+)
 def test_convolutions_start_with_variance_two_by_fan_out(model):
     weights = [p.value for p in model.parameters() if p.value.ndim == 4]
     for w in weights:
+        outputs = w.shape[0] if w.shape[1] > 1 else 1  # of one input; the second are depthwise
         # the sample variance of k normal numbers has a relative standard deviation of sqrt(2 / k): six of them
-        assert w.var() * w.shape[0] * w.shape[2] * w.shape[3] == pytest.approx(2, rel=6 * (2 / w.size) ** 0.5)
+        assert w.var() * outputs * w.shape[2] * w.shape[3] == pytest.approx(2, rel=6 * (2 / w.size) ** 0.5)
+
+
+SMALL = [
+    "nin",
+    "googlenet",
+    "resnet18",
+    "resnet50",
+    "resnet20",
+    "resnet56",
+    "squeezenet",
+    "mobilenet_v1",
+    "mobilenet_v2",
+]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_grey_images_are_taken_where_the_architecture_allows_it(name):
+    model = MODELS[name](classes=7, in_channels=1, rng=Empty())
+    for size in (28, 28), (32, 32), (33, 47):
+        assert model.output_shape((1, *size)) == (7,)
+    assert model(np.zeros((2, 1, 28, 28), np.float32)).shape == (2, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "least"),
+    [
+        ("alexnet", {"hidden": 2}, 63),
+        ("vgg16", {"hidden": 2}, 32),
+        ("squeezenet", {}, 21),
+        ("googlenet", {"auxiliary": True}, 63),
+    ],
+)
+def test_too_small_images_are_refused_with_the_least_size(name, settings, least):
+    model = MODELS[name](classes=2, **settings, rng=Empty())
+    assert model.output_shape((3, least, least)) == (2,)
+    assert f"from {least}x{least} on" in " ".join(MODELS[name].__doc__.split())
+    with pytest.raises(ShapeError, match=rf"; images must be at least {least}x{least}$"):
+        model.output_shape((3, least, least - 1))
+    with pytest.raises(ShapeError, match=rf"; images must be at least {least}x{least}$"):
+        model.forward(np.zeros((1, 3, least - 1, least), np.float32), Context())
+
+
+def test_heads_are_for_training_only(rng):
+    model = googlenet(classes=4, auxiliary=True, rng=0)
+    x = rng.random((2, 3, 40, 40), np.float32)
+    logits = model(x)
+    plain = googlenet(classes=4, rng=1)
+    assert set(plain.load_state_dict(model.state_dict(), strict=False).missing_keys) == set()
+    np.testing.assert_array_equal(plain(x), logits)
+
+
+@pytest.mark.parametrize("build", [resnet20, resnet56])
+def test_an_unknown_shortcut_is_refused(build):
+    with pytest.raises(SettingError, match=rf"{build.__name__} shortcut: expected 'A' or 'B', got 'C'"):
+        build(shortcut="C")
 
 
 def as_float64(layer):
@@ -104,33 +189,61 @@ CASES = [
     ("resnet18", {"width": 8, "in_channels": 1}, (3, 1, 40, 64)),
     ("resnet34", {"width": 4}, (3, 3, 40, 40)),
     ("resnet50", {"width": 4}, (4, 3, 64, 64)),
+    ("nin", {"width": 12, "dropout": 0}, (2, 3, 32, 29)),
+    ("googlenet", {"auxiliary": True, "dropout": 0, "auxiliary_dropout": 0}, (3, 3, 63, 64)),
+    ("resnet20", {"width": 8}, (2, 3, 32, 27)),
+    ("resnet20", {"width": 4, "shortcut": "B", "in_channels": 1}, (2, 1, 28, 28)),
+    ("resnet56", {"width": 4}, (2, 3, 16, 16)),
+    ("squeezenet", {"dropout": 0}, (2, 3, 40, 37)),
+    ("mobilenet_v1", {"width": 0.25}, (3, 3, 64, 64)),
+    ("mobilenet_v2", {"dropout": 0, "in_channels": 1}, (3, 1, 64, 64)),
 ]
-# Sums of up to 25,088 terms through up to 53 layers: sqrt(25088) roundings a layer. Measured: up to 2 % of that.
-TOLERANCE = 53 * 25088**0.5 * np.finfo(np.float64).eps
+# Sums of up to 25,088 terms through up to 56 layers: sqrt(25088) roundings a layer. Measured: up to 2 % of that.
+TOLERANCE = 56 * 25088**0.5 * np.finfo(np.float64).eps
 
 
 @pytest.mark.parametrize(("name", "settings", "shape"), CASES, ids=[name for name, *_ in CASES])
-def test_weights_of_torch_load_unchanged_and_compute_the_same(name, settings, shape, rng):
+def test_weights_of_torch_load_unchanged_and_compute_the_same(name, settings, shape, rng, tmp_path):
     torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
     from torch_models import twin
 
     torch.manual_seed(0)
-    theirs = twin(name, 5, shape[1], settings.get("hidden", settings.get("width")), "batch_norm" in settings).double()
-    state = {key: value.numpy().copy() for key, value in theirs.state_dict().items()}
+    matter = {key: value for key, value in settings.items() if "dropout" not in key and key != "in_channels"}
+    theirs = twin(name, 5, shape[1], **matter).double()
+    save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
     x, labels = rng.random(shape), rng.integers(0, 5, shape[0])
     expected = results_of_torch(torch, theirs, x, labels)
     model = MODELS[name](classes=5, **settings, rng=Empty())
     as_float64(model)
     for rewrite in (lambda model: model, fuse):
-        model.load_state_dict(state)
+        load(model, tmp_path / "theirs.safetensors")
         assert list(dict(model.named_parameters())) == list(dict(theirs.named_parameters()))
         actual = results(model, rewrite(model), x, labels)
         # one scale for all gradients: that of a bias before a batch normalisation is 0 but for rounding
         scales = [1, np.abs(expected[1]).max(), *[max(np.abs(g).max() for g in expected[2])] * len(expected[2])]
         for got, exact, scale in zip(flat(actual[:3]), flat(expected[:3]), scales, strict=True):
             np.testing.assert_allclose(got, exact, rtol=0, atol=TOLERANCE * scale)
-        for got, exact in zip(flat(actual[3:]), flat(expected[3:]), strict=True):
-            np.testing.assert_allclose(got, exact, rtol=0, atol=TOLERANCE * np.abs(exact).max())
+        # and one for all buffers: the mean of sums of normalised maps is 0 but for rounding
+        scale = max((np.abs(buffer).max() for buffer in expected[3]), default=0)
+        for got, exact in zip(actual[3], expected[3], strict=True):
+            np.testing.assert_allclose(got, exact, rtol=0, atol=TOLERANCE * scale)
+        np.testing.assert_allclose(actual[4], expected[4], rtol=0, atol=TOLERANCE * np.abs(expected[4]).max())
+    logits = Predictor(model, shape[1:])(x)
+    np.testing.assert_allclose(logits, expected[-1], rtol=0, atol=TOLERANCE * np.abs(expected[-1]).max())
+
+
+@pytest.mark.parametrize(("name", "settings", "shape"), CASES[6:], ids=[name for name, *_ in CASES[6:]])
+def test_predictors_in_float32(name, settings, shape, rng):
+    model = MODELS[name](classes=5, **settings, rng=0)
+    x = rng.random(shape, np.float32)
+    for _ in range(3):
+        model.forward(x, Context())  # running averages that are those of the activations
+    expected = model(x)
+    tolerance = TOLERANCE / np.finfo(np.float64).eps * np.finfo(np.float32).eps
+    np.testing.assert_allclose(
+        Predictor(model, shape[1:])(x), expected, rtol=0, atol=tolerance * np.abs(expected).max()
+    )
 
 
 def flat(results):
@@ -142,7 +255,7 @@ def results(model, run, x, labels):
     for parameter in model.parameters():
         parameter.grad[...] = 0
     ctx, loss = Context(), SoftmaxCrossEntropy()
-    value = loss.forward(run.forward(x, ctx), labels, ctx)
+    value = loss.forward(run.forward(x, ctx), labels, ctx) + auxiliary_loss(loss, labels, ctx)
     dx = run.backward(loss.backward(ctx), ctx)
     gradients = [p.grad.copy() for p in model.parameters()]
     return value, dx, gradients, [buffer.copy() for _, buffer in model.named_buffers()], run(x)
@@ -150,7 +263,11 @@ def results(model, run, x, labels):
 
 def results_of_torch(torch, model, x, labels):
     leaf = torch.tensor(x, requires_grad=True)
-    loss = torch.nn.functional.cross_entropy(model(leaf), torch.tensor(labels))
+    outputs = model(leaf)
+    logits, *heads = outputs if isinstance(outputs, tuple) else (outputs,)
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels))
+    for head in heads:
+        loss = loss + 0.3 * torch.nn.functional.cross_entropy(head, torch.tensor(labels))
     loss.backward()
     gradients = [p.grad.numpy() for p in model.parameters()]
     model.eval()

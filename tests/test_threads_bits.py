@@ -51,6 +51,7 @@ def _the_rest(dtype, rng):
         y, codes, mean, var = f.batch_norm_relu_pool(x, weight, bias, pool=pool)
         yield from (y, codes, mean, var)
         yield from f.batch_norm_relu_pool_backward(np.cos(y), codes, x, mean, var, weight, pool=pool)
+    yield from (f.relu6(3 * x), f.relu6_backward(x, f.relu6(3 * x)))
     yield from (f.relu(x), f.relu_backward(x, f.relu(x)), f.add(x, x[::-1]), f.add_relu(x, x[::-1]), f.flatten(x))
     flat, w, b = f.flatten(x[:, :4]), *(rng.standard_normal(shape).astype(dtype) for shape in ((120, 1936), (120,)))
     logits = f.dense(flat, w, b)

@@ -3,7 +3,20 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from convnet.layers import Add, BatchNorm2d, Conv2d, Dense, Graph, Layer, MaxPool2d, Node, Parallel, ReLU, Sequential
+from convnet.layers import (
+    Add,
+    AuxiliaryHead,
+    BatchNorm2d,
+    Conv2d,
+    Dense,
+    Graph,
+    Layer,
+    MaxPool2d,
+    Node,
+    Parallel,
+    ReLU,
+    Sequential,
+)
 from convnet.layers.fused import AddReLU, BatchNormAddReLU, BatchNormReLU, ConvReLU, DenseReLU, lies_side_by_side
 
 
@@ -27,6 +40,7 @@ _PATTERNS = (
     _Pattern((Add, ReLU), lambda a, r: True, lambda a, r: AddReLU()),
     _Pattern((Parallel, ReLU), lambda p, r: _ends_in_sum(p.layer), lambda p, r: fuse(_followed(p, r))),
     _Pattern((Dense, ReLU), lambda d, r: True, lambda d, r: DenseReLU(d)),
+    _Pattern((AuxiliaryHead,), lambda h: True, lambda h: AuxiliaryHead(fuse(h.head), h.weight, h.least_size)),
 )
 
 

@@ -13,6 +13,7 @@ from convnet.layers import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
     Add,
+    AuxiliaryHead,
     AvgPool2d,
     BatchNorm2d,
     Concat,
@@ -27,8 +28,10 @@ from convnet.layers import (
     MaxPool2d,
     Merge,
     Multiply,
+    PadChannels,
     Parallel,
     ReLU,
+    ReLU6,
     Sequential,
 )
 
@@ -148,6 +151,11 @@ def _concat(program: Program, layer: Concat, *inputs: int) -> int:
     return program.emit("concat", *inputs, shape=layer.output_shape([program.shapes[value] for value in inputs]))
 
 
+def _pad_channels(program: Program, layer: PadChannels, x: int) -> int:
+    shape = layer.output_shape(program.shapes[x])
+    return program.emit("place", x, shape=shape, first=layer.before, channels=shape[0], zero=True)
+
+
 def _pool2d(name: str) -> Lowering:
     def lowering(program: Program, layer: MaxPool2d | AvgPool2d, x: int) -> int:
         return program.emit(name, x, shape=layer.output_shape(program.shapes[x]), **layer._geometry)
@@ -174,6 +182,7 @@ _LOWERINGS: dict[type[Layer], Lowering] = {
     AdaptiveAvgPool2d: _adaptive_pool2d("adaptive_avg_pool2d"),
     AdaptiveMaxPool2d: _adaptive_pool2d("adaptive_max_pool2d"),
     Add: _pairs("add"),
+    AuxiliaryHead: _nothing,
     AvgPool2d: _pool2d("avg_pool2d"),
     BatchNorm2d: _batch_norm,
     Concat: _concat,
@@ -186,7 +195,9 @@ _LOWERINGS: dict[type[Layer], Lowering] = {
     Identity: _nothing,
     MaxPool2d: _pool2d("max_pool2d"),
     Multiply: _pairs("multiply"),
+    PadChannels: _pad_channels,
     Parallel: _graph,
     ReLU: _plain("relu"),
+    ReLU6: _plain("relu6"),
     Sequential: _graph,
 }

@@ -11,8 +11,12 @@ import numpy as np
 from convnet.context import Context
 from convnet.errors import WeightsError
 from convnet.parameter import Parameter
+from convnet.shapes import Window
 
 Shape = tuple[int, ...]
+
+# The count that batch normalisation only needs without momentum; files of older versions of PyTorch have none.
+OPTIONAL = "num_batches_tracked"
 
 
 class LoadReport(NamedTuple):
@@ -72,6 +76,10 @@ class Layer(ABC):
         """Multiply-adds with weights that one input of ``input_shape`` costs in a forward pass; other work counts 0."""
         return 0
 
+    def window(self, input_shape: Shape) -> Window:
+        """What part of an input of ``input_shape`` one pixel of the output sees; here the pixel in its place."""
+        return Window()
+
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Inference: ``forward(x)``."""
         return self.forward(x)
@@ -124,7 +132,8 @@ class Layer(ABC):
         """Copy values into the parameters and buffers of the same names.
 
         float16, float32 and float64 values are converted to the dtype of the parameter. Everything is checked before
-        the first value is written: after an error the layer is as it was.
+        the first value is written: after an error the layer is as it was. As in PyTorch, the buffer
+        ``num_batches_tracked`` of a batch normalisation may be missing, and then stays.
 
         Parameters
         ----------
@@ -144,7 +153,7 @@ class Layer(ABC):
             If names (when ``strict``), shapes or dtypes do not fit; the text names the key, expected and got.
         """
         arrays = self._state()
-        missing = [name for name in arrays if name not in state]
+        missing = [name for name in arrays if name not in state and name.rpartition(".")[2] != OPTIONAL]
         unexpected = [name for name in state if name not in arrays]
         if strict and (missing or unexpected):
             raise WeightsError(

@@ -14,7 +14,7 @@ from convnet.layers._geometry import brief, canonical_padding
 from convnet.layers._layer import Layer, Shape
 from convnet.parameter import Parameter
 from convnet.settings import integer
-from convnet.shapes import IntPair, Padding, conv2d_output_size, pair
+from convnet.shapes import IntPair, Padding, Window, conv2d_output_size, dilated, pair
 
 __all__ = ["Conv2d"]
 
@@ -129,6 +129,10 @@ class Conv2d(Layer):
         """``oh * ow`` times the number of weights."""
         _, oh, ow = self.output_shape(input_shape)
         return oh * ow * self.weight.size
+
+    def window(self, input_shape: Shape) -> Window:
+        """The dilated kernel, moved by the stride."""
+        return Window(dilated(self.kernel_size, self.dilation), self.stride)
 
     def _settings(self) -> str:
         return brief(

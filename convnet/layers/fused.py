@@ -29,7 +29,7 @@ from convnet.layers.dense import Dense
 from convnet.layers.merge import Gradients, Merge, merged
 from convnet.layers.norm import BatchNorm2d
 from convnet.layers.pool import MaxPool2d
-from convnet.shapes import one_shape
+from convnet.shapes import Window, one_shape
 
 __all__ = ["AddReLU", "BatchNormAddReLU", "BatchNormReLU", "ConvReLU", "DenseReLU", "lies_side_by_side"]
 
@@ -119,6 +119,11 @@ class ConvReLU(Layer):
     def multiply_adds(self, input_shape: Shape) -> int:
         """Those of ``conv``."""
         return self.conv.multiply_adds(input_shape)
+
+    def window(self, input_shape: Shape) -> Window:
+        """That of ``pool`` after ``conv``."""
+        window = self.conv.window(input_shape)
+        return window if self.pool is None else window.then(self.pool.window(self.conv.output_shape(input_shape)))
 
     def named_children(self) -> Iterator[tuple[str, Layer]]:
         """Yield ``conv`` and, if there is one, ``pool``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
@@ -14,6 +15,7 @@ from convnet.functional import add
 from convnet.layers._checks import as_array
 from convnet.layers._layer import Layer, Shape
 from convnet.layers.merge import Merge
+from convnet.shapes import Window
 
 __all__ = ["Graph", "Node"]
 
@@ -126,7 +128,8 @@ class Graph(Layer):
 
     def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
         """Apply the layers in order."""
-        arrays = {self.input: as_array(x)}
+        x = as_array(x)
+        arrays, shape = {self.input: x}, x.shape[1:]
         if ctx is not None:
             ctx.wanted = {self.input} if ctx.wants_dx else set()
         for name, (layer, inputs) in self._nodes.items():
@@ -134,7 +137,7 @@ class Graph(Layer):
             try:
                 arrays[name] = layer.forward(_read(arrays, inputs), child)
             except (ShapeError, DTypeError) as error:
-                raise type(error)(f"{type(self).__name__}[{name}] {error}") from error
+                raise type(error)(f"{type(self).__name__}[{name}] {error}{self._advice(shape)}") from error
             for source in self._done[name]:
                 del arrays[source]
         return arrays[self.output]
@@ -166,12 +169,42 @@ class Graph(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the output."""
         shapes = {self.input: tuple(input_shape)}
-        shapes |= {name: after for name, _, _, after in self.walk(input_shape)}
+        try:
+            shapes |= {name: after for name, _, _, after in self.walk(input_shape)}
+        except ShapeError as error:
+            raise ShapeError(f"{error}{self._advice(tuple(input_shape))}") from error
         return shapes[self.output]
+
+    def _advice(self, shape: Shape) -> str:
+        """What to add to an error about ``shape``: the least size of images, if these are smaller."""
+        made_for = self.input_shape
+        if made_for is None or len(made_for) != 3 or len(shape) != 3 or shape[0] != made_for[0]:
+            return ""
+        least = next((size for size in range(1, max(made_for[1:]) + 1) if self._takes((shape[0], size, size))), 0)
+        return f"; images must be at least {least}x{least}" if min(shape[1:]) < least else ""
+
+    def _takes(self, shape: Shape) -> bool:
+        try:
+            for _ in self.walk(shape):
+                pass
+        except ShapeError:
+            return False
+        return True
 
     def multiply_adds(self, input_shape: Shape) -> int:
         """The sum over the layers."""
         return sum(layer.multiply_adds(before) for _, layer, before, _ in self.walk(input_shape))
+
+    def window(self, input_shape: Shape) -> Window:
+        """What a pixel of the output sees; where paths meet, the larger along each axis."""
+        windows = {self.input: Window()}
+        for name, layer, before, _ in self.walk(input_shape):
+            windows[name] = self.seen_by(name, windows).then(layer.window(before))
+        return windows[self.output]
+
+    def seen_by(self, name: str, windows: Mapping[str, Window]) -> Window:
+        """The window of what a node reads, given those of the arrays before it."""
+        return functools.reduce(Window.beside, (windows[source] for source in self._nodes[name].sources))
 
     def walk(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Any, Shape]]:
         """Yield (name, layer, shape of its input, shape of its output) for each layer, given the model's input.

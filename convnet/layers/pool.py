@@ -18,7 +18,7 @@ from convnet.functional import (
 from convnet.layers._checks import check_image_shape, check_images
 from convnet.layers._geometry import brief, shortest
 from convnet.layers._layer import Layer, Shape
-from convnet.shapes import IntPair, pair, pool2d_output_size, pool2d_padding
+from convnet.shapes import IntPair, Window, covering, dilated, pair, pool2d_output_size, pool2d_padding
 
 __all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
 
@@ -102,6 +102,10 @@ class MaxPool2d(Layer):
         c, h, w = check_image_shape(input_shape, "MaxPool2d")
         return c, *pool2d_output_size((h, w), **self._geometry)
 
+    def window(self, input_shape: Shape) -> Window:
+        """The dilated window, moved by the stride."""
+        return Window(dilated(self.kernel_size, self.dilation), self.stride)
+
     def _settings(self) -> str:
         defaults = {"stride": self.kernel_size, "padding": (0, 0), "dilation": (1, 1), "ceil_mode": False}
         return brief("", self._geometry, defaults)
@@ -184,6 +188,10 @@ class AvgPool2d(Layer):
         c, h, w = check_image_shape(input_shape, "AvgPool2d")
         return c, *pool2d_output_size((h, w), self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
 
+    def window(self, input_shape: Shape) -> Window:
+        """The window, moved by the stride."""
+        return Window(self.kernel_size, self.stride)
+
     def _settings(self) -> str:
         defaults = {"stride": self.kernel_size, "padding": (0, 0), "ceil_mode": False, "count_include_pad": True}
         return brief("", self._geometry, defaults)
@@ -238,6 +246,10 @@ class AdaptiveAvgPool2d(Layer):
         """(c, h, w) -> (c, *output_size)."""
         c, _, _ = check_image_shape(input_shape, type(self).__name__)
         return c, *self.output_size
+
+    def window(self, input_shape: Shape) -> Window:
+        """The largest window, moved by the largest step."""
+        return covering((input_shape[1], input_shape[2]), self.output_size)
 
     def _settings(self) -> str:
         return f"{shortest(self.output_size)}"
@@ -309,6 +321,10 @@ class AdaptiveMaxPool2d(Layer):
         """(c, h, w) -> (c, *output_size)."""
         c, _, _ = check_image_shape(input_shape, "AdaptiveMaxPool2d")
         return c, *self.output_size
+
+    def window(self, input_shape: Shape) -> Window:
+        """The largest window, moved by the largest step."""
+        return covering((input_shape[1], input_shape[2]), self.output_size)
 
     def _settings(self) -> str:
         return f"{shortest(self.output_size)}"

@@ -1,11 +1,14 @@
-"""Residual networks for large images."""
+"""Residual networks, for large images and for those of CIFAR."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
+from convnet.errors import SettingError
 from convnet.layers import (
     Add,
+    AvgPool2d,
     BatchNorm2d,
     Dense,
     Flatten,
@@ -13,14 +16,14 @@ from convnet.layers import (
     Graph,
     Layer,
     MaxPool2d,
+    PadChannels,
     ReLU,
     Sequential,
 )
-from convnet.models._convolution import convolution
+from convnet.models._convolution import Seed, convolution
 
-__all__ = ["resnet18", "resnet34", "resnet50"]
+__all__ = ["resnet18", "resnet20", "resnet34", "resnet50", "resnet56"]
 
-Seed = int | np.random.Generator | None
 Nodes = dict[str, tuple[Layer, str]]
 
 
@@ -73,6 +76,64 @@ def resnet50(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng:
     return _resnet(_bottleneck, (3, 4, 6, 3), classes, in_channels, width, rng)
 
 
+def resnet20(
+    classes: int = 10,
+    *,
+    in_channels: int = 3,
+    width: int = 16,
+    shortcut: Literal["A", "B"] = "A",
+    rng: Seed = None,
+) -> Sequential:
+    """ResNet-20 for the 32x32 images of CIFAR: 269,722 parameters, or 272,474 with shortcut B.
+
+    He, Zhang, Ren and Sun 2015, arXiv:1512.03385, section 4.2. A 3x3 convolution and nine blocks of two, in three
+    groups: of ``width`` channels at full size, then each time of twice the channels at half the size. Names of weights
+    as in `resnet18`, but ``linear`` for the dense layer and ``shortcut`` for the shortcuts that have weights.
+
+    Parameters
+    ----------
+    classes : int
+        Outputs.
+    in_channels : int
+        Channels of the images.
+    width : int
+        Channels of the first group.
+    shortcut : {"A", "B"}
+        What is added where a block halves the map: its every second pixel, with channels of zeros on both sides (A, the
+        paper's choice for CIFAR), or a 1x1 convolution of stride 2 with batch normalisation (B).
+    rng : int or numpy.random.Generator, optional
+        As for `resnet18`.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 32, 32) to logits (n, classes); other sizes are taken too.
+
+    Raises
+    ------
+    SettingError
+        If there is no such shortcut.
+
+    Examples
+    --------
+    >>> [sum(p.size for p in resnet20(shortcut=kind, rng=0).parameters()) for kind in "AB"]
+    [269722, 272474]
+    """
+    return _resnet_for_cifar("resnet20", 3, classes, in_channels, width, shortcut, rng)
+
+
+def resnet56(
+    classes: int = 10,
+    *,
+    in_channels: int = 3,
+    width: int = 16,
+    shortcut: Literal["A", "B"] = "A",
+    rng: Seed = None,
+) -> Sequential:
+    """ResNet-56, of 27 blocks: 853,018 parameters, or 855,770 with shortcut B; all else as `resnet20`."""
+    return _resnet_for_cifar("resnet56", 9, classes, in_channels, width, shortcut, rng)
+
+
 def _resnet(
     block: Callable[..., tuple[Graph, int]],
     depths: tuple[int, ...],
@@ -99,16 +160,49 @@ def _resnet(
     return Sequential(layers, input_shape=(in_channels, 224, 224))
 
 
+def _resnet_for_cifar(
+    name: str, depth: int, classes: int, in_channels: int, width: int, shortcut: str, seed: Seed
+) -> Sequential:
+    if shortcut not in ("A", "B"):
+        raise SettingError(f"{name} shortcut: expected 'A' or 'B', got {shortcut!r}")
+    rng = np.random.default_rng(seed)
+    layers: dict[str, Layer] = {
+        "conv1": convolution(in_channels, width, 3, bias=False, rng=rng),
+        "bn1": BatchNorm2d(width),
+        "relu": ReLU(),
+    }
+    channels = width
+    for i in range(3):
+        blocks = []
+        for j in range(depth):
+            outputs, stride = width << i, 2 if i > 0 and j == 0 else 1
+            nodes = _two_convolutions(channels, outputs, stride, rng)
+            if stride > 1 and shortcut == "A":
+                beside = (outputs - channels) // 2
+                # a window of one pixel, moved by two: every second one
+                nodes["shortcut"] = (Sequential(AvgPool2d(1, 2), PadChannels(beside, outputs - channels - beside)), "x")
+            elif stride > 1:
+                nodes["shortcut"] = (_projection(channels, outputs, stride, rng), "x")
+            blocks.append(_added(nodes, "bn2", "shortcut" if stride > 1 else "x"))
+            channels = outputs
+        layers[f"layer{i + 1}"] = Sequential(*blocks)
+    layers |= {"avgpool": GlobalAvgPool2d(), "flatten": Flatten(), "linear": Dense(channels, classes, rng=rng)}
+    return Sequential(layers, input_shape=(in_channels, 32, 32))
+
+
 def _basic_block(inputs: int, width: int, stride: int, rng: np.random.Generator) -> tuple[Graph, int]:
     """Two 3x3 convolutions; the block and its number of channels."""
-    nodes: Nodes = {
+    return _residual(_two_convolutions(inputs, width, stride, rng), "bn2", inputs, width, stride, rng), width
+
+
+def _two_convolutions(inputs: int, width: int, stride: int, rng: np.random.Generator) -> Nodes:
+    return {
         "conv1": (convolution(inputs, width, 3, stride, bias=False, rng=rng), "x"),
         "bn1": (BatchNorm2d(width), "conv1"),
         "relu1": (ReLU(), "bn1"),
         "conv2": (convolution(width, width, 3, bias=False, rng=rng), "relu1"),
         "bn2": (BatchNorm2d(width), "conv2"),
     }
-    return _residual(nodes, "bn2", inputs, width, stride, rng), width
 
 
 def _bottleneck(inputs: int, width: int, stride: int, rng: np.random.Generator) -> tuple[Graph, int]:
@@ -129,9 +223,14 @@ def _bottleneck(inputs: int, width: int, stride: int, rng: np.random.Generator) 
 
 def _residual(nodes: Nodes, last: str, inputs: int, outputs: int, stride: int, rng: np.random.Generator) -> Graph:
     """Add what enters the block, projected where its shape differs from that of the last node, and rectify."""
-    shortcut: Nodes = {}
-    if stride != 1 or inputs != outputs:
-        projection = convolution(inputs, outputs, 1, stride, bias=False, rng=rng)
-        shortcut = {"downsample": (Sequential(projection, BatchNorm2d(outputs)), "x")}
-    added = (Add(), (last, "downsample" if shortcut else "x"))
-    return Graph({**nodes, **shortcut, "add": added, "relu": (ReLU(), "add")})
+    if stride == 1 and inputs == outputs:
+        return _added(nodes, last, "x")
+    return _added({**nodes, "downsample": (_projection(inputs, outputs, stride, rng), "x")}, last, "downsample")
+
+
+def _projection(inputs: int, outputs: int, stride: int, rng: np.random.Generator) -> Sequential:
+    return Sequential(convolution(inputs, outputs, 1, stride, bias=False, rng=rng), BatchNorm2d(outputs))
+
+
+def _added(nodes: Nodes, last: str, shortcut: str) -> Graph:
+    return Graph({**nodes, "add": (Add(), (last, shortcut)), "relu": (ReLU(), "add")})

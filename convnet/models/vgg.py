@@ -15,13 +15,11 @@ from convnet.layers import (
     ReLU,
     Sequential,
 )
-from convnet.models._convolution import convolution
+from convnet.models._convolution import Seed, convolution
 
 __all__ = ["vgg11", "vgg13", "vgg16", "vgg19"]
 
 _CHANNELS = (64, 128, 256, 512, 512)
-
-Seed = int | np.random.Generator | None
 
 
 def vgg16(

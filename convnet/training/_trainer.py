@@ -12,7 +12,7 @@ from convnet.context import Context
 from convnet.errors import DivergedError, SettingError
 from convnet.inference import fuse
 from convnet.layers import Layer
-from convnet.losses import Loss
+from convnet.losses import Loss, auxiliary_loss
 from convnet.optim import Optimizer
 from convnet.settings import integer
 from convnet.training._average import WeightAverage
@@ -57,6 +57,8 @@ class Trainer:
 
     Notes
     -----
+    The losses of auxiliary heads (`AuxiliaryHead`) are part of the training loss, and of no other figure.
+
     Ctrl-C during `fit` takes effect after the step that is running: a batch is applied wholly or not at all. `fit` then
     raises KeyboardInterrupt, the model keeps the weights of the last step, and ``history`` the finished epochs.
 
@@ -98,7 +100,7 @@ class Trainer:
         Returns
         -------
         float
-            The loss before the update.
+            The loss before the update, with those of auxiliary heads.
 
         Raises
         ------
@@ -254,7 +256,7 @@ class Trainer:
         """One step; returns the loss and the outputs from before the update."""
         ctx, loss_ctx = Context(wants_dx=False), Context()
         outputs = self._fused.forward(x, ctx)
-        loss = self.loss.forward(outputs, y, loss_ctx)
+        loss = self.loss.forward(outputs, y, loss_ctx) + auxiliary_loss(self.loss, y, ctx)
         if not math.isfinite(loss):
             raise DivergedError(f"Trainer.step: expected a finite loss, got {loss}; try a lower learning rate")
         self._fused.backward(self.loss.backward(loss_ctx), ctx)
