@@ -89,6 +89,12 @@ class Problem(NamedTuple):
         return self.window[2:4]
 
 
+def problems(forward: Problem, input_size: tuple[int, int]) -> PerPass[Problem]:
+    """What the passes of a convolution of maps of that size compute."""
+    gradient = forward._replace(pool=(1, 1))
+    return PerPass(forward, gradient._replace(size=input_size), gradient)
+
+
 class Cost(NamedTuple):
     """What a pass costs, in multiply-adds of the direct forward pass."""
 
@@ -241,8 +247,7 @@ def conv2d_algorithm(
         raise DTypeError(f"{who}: expected dtype float32 or float64, got {element}")
     out = conv2d_output_size((h, w), w_shape[2:], stride, padding, dilation)
     window = (*pair(stride, "stride"), 0, 0, *pair(dilation, "dilation"))
-    outputs = Problem(n, out, w_shape, window, groups, element)
-    pooled = outputs._replace(pool=(1, 1) if pool is None else pair(pool, f"{who} pool"))
-    problems = pooled, outputs._replace(size=(h, w)), outputs
-    taken = (takes_winograd(*step, None, who) for step in zip(problems, COSTS, strict=True))
-    return PerPass(*("winograd" if winograd else pooled.direct for winograd in taken))
+    windows = (1, 1) if pool is None else pair(pool, f"{who} pool")
+    passes = problems(Problem(n, out, w_shape, window, groups, element, windows), (h, w))
+    taken = (takes_winograd(*step, None, who) for step in zip(passes, COSTS, strict=True))
+    return PerPass(*("winograd" if winograd else passes.forward.direct for winograd in taken))

@@ -1,13 +1,13 @@
 """Two-dimensional convolution and its gradients."""
 
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convnet.errors import DTypeError, SettingError, ShapeError
-from convnet.functional._algorithm import Algorithm, Problem
+from convnet.functional._algorithm import Algorithm, PerPass, Problem, problems
 from convnet.functional._arrays import (
     FloatArray,
     contiguous,
@@ -34,39 +34,45 @@ class Geometry(NamedTuple):
     """Stride, padding in front and dilation, each vertical and horizontal."""
 
 
-def _geometry(
+def geometry(
     size: tuple[int, int], kernel: tuple[int, int], stride: IntPair, padding: Padding, dilation: IntPair
 ) -> Geometry:
+    """Resolve sizes and settings."""
     (top, _), (left, _) = conv2d_padding(padding, size, kernel, stride, dilation)
     out = conv2d_output_size(size, kernel, stride, padding, dilation)
     return Geometry(out, (*pair(stride, "stride"), top, left, *pair(dilation, "dilation")))
 
 
-_cached_geometry = lru_cache(maxsize=512)(_geometry)  # saves 6 us a call
+# Of a convolution, as given: stride, padding, dilation, groups and, or None, the windows of a fused max pool.
+_Settings: TypeAlias = tuple[IntPair, Padding, IntPair, int, IntPair | None]
 
 
-def geometry(
-    size: tuple[int, int], kernel: tuple[int, int], stride: IntPair, padding: Padding, dilation: IntPair
-) -> Geometry:
-    """Resolve sizes and settings, once for each combination that can be looked up."""
-    resolve = _cached_geometry if plain((stride, padding, dilation)) else _geometry
-    return resolve(size, kernel, stride, padding, dilation)  # type: ignore[arg-type]
-
-
-def _weights(x: FloatArray, w: object, groups: int, who: str) -> FloatArray:
-    """Check weights against maps of ``x.shape[1]`` channels."""
-    weights = same_dtype(x, w, who, "w")
-    if weights.ndim != 4:
-        raise ShapeError(f"{who}: expected w of shape (out, in / groups, kh, kw), got {weights.shape}")
+def _resolve(
+    x_shape: tuple[int, ...], w_shape: tuple[int, ...], dtype: np.dtype[Any], settings: _Settings, who: str
+) -> PerPass[Problem]:
+    """What the passes compute, from shapes and settings, which are checked here."""
+    if len(w_shape) != 4:
+        raise ShapeError(f"{who}: expected w of shape (out, in / groups, kh, kw), got {w_shape}")
+    stride, padding, dilation, groups, pool = settings
     groups = integer(groups, f"{who} groups")
-    if x.shape[1] != weights.shape[1] * groups:
+    if x_shape[1] != w_shape[1] * groups:
         raise ShapeError(
-            f"{who}: expected x of shape (n, {weights.shape[1] * groups}, h, w) for w of shape {weights.shape} "
-            f"and groups={groups}, got {x.shape}"
+            f"{who}: expected x of shape (n, {w_shape[1] * groups}, h, w) for w of shape {w_shape} "
+            f"and groups={groups}, got {x_shape}"
         )
-    if weights.shape[0] % groups:
-        raise ShapeError(f"{who}: expected out to be a multiple of groups={groups}, got w of shape {weights.shape}")
-    return contiguous(weights)
+    if w_shape[0] % groups:
+        raise ShapeError(f"{who}: expected out to be a multiple of groups={groups}, got w of shape {w_shape}")
+    size, window = geometry(x_shape[2:], w_shape[2:], stride, padding, dilation)
+    windows = pool_windows(pool, size, who)
+    return problems(Problem(x_shape[0], size, w_shape, window, groups, dtype, windows), x_shape[2:])
+
+
+_resolve_once = lru_cache(maxsize=512)(_resolve)  # saves 9 us a call
+
+
+def _passes(x: FloatArray, w: FloatArray, settings: _Settings, who: str) -> PerPass[Problem]:
+    """As `_resolve`, once for each combination that can be looked up."""
+    return (_resolve_once if plain(settings) else _resolve)(x.shape, w.shape, x.dtype, settings, who)
 
 
 def _bias(x: FloatArray, w: FloatArray, b: object, who: str) -> FloatArray | None:
@@ -138,11 +144,10 @@ def conv2d(
            [-4., -4.]])
     """
     x = feature_maps(x, "conv2d")
-    w = _weights(x, w, groups, "conv2d")
+    w = contiguous(same_dtype(x, w, "conv2d", "w"))
+    problem = _passes(x, w, (stride, padding, dilation, groups, None), "conv2d").forward
     b = _bias(x, w, b, "conv2d")
-    size, window = geometry(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    y = empty((x.shape[0], *size, w.shape[0]), x.dtype)
-    problem = Problem(x.shape[0], size, w.shape, window, groups, x.dtype)
+    y = empty((x.shape[0], *problem.size, w.shape[0]), x.dtype)
     forward(problem, algorithm, "conv2d", (to_nhwc(x), w, b, y, None), relu=False)
     return to_nchw(y)
 
@@ -193,7 +198,7 @@ def conv2d_backward(
     Each gradient costs as much as the forward pass. The sums over images are cut by shape alone and meet in a fixed
     tree: the same bits for any number of threads.
     """
-    given = _Given(dy, x, w, stride, padding, dilation, groups, algorithm, None, "conv2d_backward")
+    given = _Given(dy, x, w, (stride, padding, dilation, groups, None), algorithm, "conv2d_backward")
     return _gradients(given, None, None, dx, dw, db)
 
 
@@ -203,12 +208,8 @@ class _Given(NamedTuple):
     dy: FloatArray
     x: FloatArray
     w: FloatArray
-    stride: IntPair
-    padding: Padding
-    dilation: IntPair
-    groups: int
+    settings: _Settings
     algorithm: Algorithm | None
-    pool: IntPair | None
     who: str
 
 
@@ -220,27 +221,26 @@ def _gradients(
     dw: bool | FloatArray,
     db: bool | FloatArray,
 ) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None]:
-    who, groups = given.who, given.groups
+    who = given.who
     x = feature_maps(given.x, who)
-    w = _weights(x, given.w, groups, who)
+    w = contiguous(same_dtype(x, given.w, who, "w"))
+    passes = _passes(x, w, given.settings, who)
+    (oh, ow), (pool_y, pool_x) = passes.forward.size, passes.forward.pool
     dy = same_dtype(x, feature_maps(given.dy, who, "dy"), who, "dy")
-    size, window = geometry(x.shape[2:], w.shape[2:], given.stride, given.padding, given.dilation)
-    pool = pool_windows(given.pool, size, who)
-    expect_shape(dy, (x.shape[0], w.shape[0], size[0] // pool[0], size[1] // pool[1]), who, "dy")
+    expect_shape(dy, (x.shape[0], w.shape[0], oh // pool_y, ow // pool_x), who, "dy")
     dw_out = gradient_target(dw, w.shape, x.dtype, who, "dw")
     db_out = gradient_target(db, w.shape[:1], x.dtype, who, "db")
-    problem = Problem(x.shape[0], size, w.shape, window, groups, x.dtype, pool)
     upstream = Upstream(to_nhwc(dy), relu_output, codes)
-    if problem.direct != "direct":
+    if relu_output is not None and passes.forward.direct != "direct":
         upstream = through_relu(upstream)
     dx_out = None
     if dx:
         n, c, height, width = x.shape
         dx_out = empty((n, height, width, c), x.dtype)
-        data_gradient(problem, given.algorithm, who, upstream, w, dx_out)
+        data_gradient(passes, given.algorithm, who, upstream, w, dx_out)
         dx_out = to_nchw(dx_out)
     if dw_out is not None or db_out is not None:
-        weight_gradient(problem, given.algorithm, who, upstream, to_nhwc(x), dw_out, db_out)
+        weight_gradient(passes, given.algorithm, who, upstream, to_nhwc(x), dw_out, db_out)
     return dx_out, dw_out, db_out
 
 
@@ -335,13 +335,12 @@ def conv2d_relu(
     """
     who = "conv2d_relu"
     x = feature_maps(x, who)
-    w = _weights(x, w, groups, who)
+    w = contiguous(same_dtype(x, w, who, "w"))
+    problem = _passes(x, w, (stride, padding, dilation, groups, pool), who).forward
     b = _bias(x, w, b, who)
-    size, window = geometry(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    windows = pool_windows(pool, size, who)
-    y = empty((x.shape[0], size[0] // windows[0], size[1] // windows[1], w.shape[0]), x.dtype)
+    (oh, ow), (pool_y, pool_x) = problem.size, problem.pool
+    y = empty((x.shape[0], oh // pool_y, ow // pool_x, w.shape[0]), x.dtype)
     codes = empty(y.shape, np.dtype(np.uint8)) if return_codes and pool is not None else None
-    problem = Problem(x.shape[0], size, w.shape, window, groups, x.dtype, windows)
     forward(problem, algorithm, who, (to_nhwc(x), w, b, y, codes), relu=True)
     return to_nchw(y) if codes is None else (to_nchw(y), to_nchw(codes))
 
@@ -384,7 +383,8 @@ def conv2d_relu_backward(
     ------
     ShapeError, DTypeError, SettingError, UnsupportedError
     """
-    given = _Given(dy, x, w, stride, padding, dilation, groups, algorithm, pool, "conv2d_relu_backward")
+    settings = (stride, padding, dilation, groups, pool)
+    given = _Given(dy, x, w, settings, algorithm, "conv2d_relu_backward")
     if saved.shape != dy.shape:
         raise ShapeError(f"{given.who}: expected saved of shape {dy.shape}, like dy, got {saved.shape}")
     if pool is None:

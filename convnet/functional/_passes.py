@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convnet.functional._algorithm import COSTS, Algorithm, Problem, takes_winograd
+from convnet.functional._algorithm import COSTS, Algorithm, PerPass, Problem, takes_winograd
 from convnet.functional._arrays import FloatArray, empty
 from convnet.kernels import conv, conv_weights, depthwise, elementwise, winograd, winograd_weights
 
@@ -45,11 +45,11 @@ def forward(
 
 
 def data_gradient(
-    problem: Problem, algorithm: Algorithm | None, who: str, upstream: Upstream, w: FloatArray, dx: FloatArray
+    passes: PerPass[Problem], algorithm: Algorithm | None, who: str, upstream: Upstream, w: FloatArray, dx: FloatArray
 ) -> None:
     """Fill dx."""
-    tiled = problem._replace(size=dx.shape[1:3], pool=(1, 1))
-    if takes_winograd(tiled, COSTS.data_gradient, algorithm, who):
+    problem = passes.forward
+    if takes_winograd(passes.data_gradient, COSTS.data_gradient, algorithm, who):
         winograd.winograd_data_gradient(*upstream, w, dx, *problem.padding, *problem.pool)
     elif problem.direct != "direct":
         depthwise.depthwise_data_gradient(upstream.dy, w, dx, *problem.window)
@@ -58,7 +58,7 @@ def data_gradient(
 
 
 def weight_gradient(
-    problem: Problem,
+    passes: PerPass[Problem],
     algorithm: Algorithm | None,
     who: str,
     upstream: Upstream,
@@ -67,8 +67,8 @@ def weight_gradient(
     db: FloatArray | None,
 ) -> None:
     """Add to dw and db, either of which may be None: the sums of dy alone need no algorithm."""
-    tiled = problem._replace(pool=(1, 1))
-    if dw is not None and takes_winograd(tiled, COSTS.weight_gradient, algorithm, who):
+    problem = passes.forward
+    if dw is not None and takes_winograd(passes.weight_gradient, COSTS.weight_gradient, algorithm, who):
         winograd_weights.winograd_weight_gradient(*upstream, x, dw, db, *problem.padding, *problem.pool)
     elif problem.direct != "direct":
         kh, kw = problem.w_shape[2:]
