@@ -176,7 +176,7 @@ class MeanSquaredError(Loss):
         difference = logits - _one_hot(targets, logits)
         size = max(difference.size, 1)
         numbers = difference.ravel(order="K")
-        loss = float(np.einsum("i,i", numbers, numbers, dtype=np.float64)) / size
+        loss: float = float(np.einsum("i,i", numbers, numbers, dtype=np.float64)) / size
         if ctx is not None:
             difference *= 2 / size  # in place: new memory for large maps would cost more than the arithmetic
             ctx.dlogits = difference
