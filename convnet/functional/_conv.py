@@ -62,9 +62,10 @@ def _resolve(
         )
     if w_shape[0] % groups:
         raise ShapeError(f"{who}: expected out to be a multiple of groups={groups}, got w of shape {w_shape}")
-    size, window = geometry(x_shape[2:], w_shape[2:], stride, padding, dilation)
+    n, _, h, w = x_shape
+    size, window = geometry((h, w), (w_shape[2], w_shape[3]), stride, padding, dilation)
     windows = pool_windows(pool, size, who)
-    return problems(Problem(x_shape[0], size, w_shape, window, groups, dtype, windows), x_shape[2:])
+    return problems(Problem(n, size, w_shape, window, groups, dtype, windows), (h, w))
 
 
 _resolve_once = lru_cache(maxsize=512)(_resolve)  # saves 9 us a call
