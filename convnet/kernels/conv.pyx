@@ -350,6 +350,7 @@ def conv2d_forward(
     cdef const char *bias = NULL if b is None else <const char *> &b[0]
     cdef Py_ssize_t fold = fold_of_layer(&layer)
     while True:
+        s.p.most_images = n // LEAST_TASKS
         plan_forward(&s, &layer, w, bias, fold)
         with nogil:
             enough = run_forward(&s, n, x, <char *> &y_nhwc[0, 0, 0, 0], places, &finite)
@@ -573,6 +574,7 @@ def conv2d_data_gradient(
                 s.out = <char *> &dx_nhwc[0, phase_y, phase_x, 0]
                 s.packed, s.out_offset = NULL, NULL
                 try:
+                    p.most_images = p.n // LEAST_TASKS
                     prepare(p, 1, 0)
                     plan_slide(&s, &q, s.row_stride, stride_x * c)
                     with nogil:

@@ -325,6 +325,7 @@ def conv2d_weight_gradient(
     w.col_stride = channels * kh * kw
     w.place = place = weight_places(channels, kh, kw, p.x.taps)
     try:
+        p.most_images = p.n
         prepare(p, 1, w.dy_pixel * w.fold if w.fused else 0)
         plan_by_vectors(&w)
         run_gradient(&w)

@@ -34,7 +34,9 @@ cdef struct Correlation:
     Py_ssize_t item, n, c, groups, cols    # item: bytes of an element; c: source channels; cols: outputs of a group
     Axis y, x
     Py_ssize_t strip_rows, strips          # output rows of a strip; strips of an image
-    Py_ssize_t most_images                 # that a task may take at once, where a strip is a whole image; else 1
+    # Images that a task may take at once where a strip is a whole one, else 1. Who prepares says how many are wanted:
+    # the tables take time to fill (for one image of one channel 6 us if they were for all that fit).
+    Py_ssize_t most_images
     Py_ssize_t images                      # that it does take
     Py_ssize_t image_step                  # source elements from one of them to the next
     bint padded                            # whether strips are copied
@@ -147,7 +149,7 @@ cdef inline void plan_strips(Correlation *p, Py_ssize_t unit, Py_ssize_t result_
 
     `result_pixel`: elements that an output pixel takes in scratch memory; 0 for none.
     """
-    cdef Py_ssize_t limit = STRIP_BYTES, row_bytes, width = (p.x.out - 1) * p.x.step + p.x.reach + 1
+    cdef Py_ssize_t limit = STRIP_BYTES, row_bytes, most_images, width = (p.x.out - 1) * p.x.step + p.x.reach + 1
     p.padded = reads_outside(&p.y) or reads_outside(&p.x) or p.upstream != NULL
     p.row_pixels = width if p.padded else p.x.size
     row_bytes = (p.row_pixels * p.c * p.y.step + p.x.out * result_pixel) * p.item
@@ -158,9 +160,9 @@ cdef inline void plan_strips(Correlation *p, Py_ssize_t unit, Py_ssize_t result_
     p.strip_rows = unit * ceil_div(p.y.out // unit, p.strips)  # even heights
     p.image_step = (p.strip_rows - 1) * p.y.step + p.y.reach + 1 if p.padded else p.y.size
     p.image_step *= p.row_pixels * p.c
-    p.images = p.most_images = 1
-    if p.strips == 1:
-        p.most_images = most(1, limit // most(p.image_step * p.item, row_bytes * p.strip_rows))
+    p.images = 1
+    most_images = limit // most(1, most(p.image_step * p.item, row_bytes * p.strip_rows))
+    p.most_images = most(1, least(p.most_images, most_images)) if p.strips == 1 else 1
     p.strip_bytes = ceil_div(p.most_images * p.image_step * p.item, 64) * 64 if p.padded else 0
     p.result_bytes = ceil_div(p.most_images * p.strip_rows * p.x.out * result_pixel * p.item, 64) * 64
 

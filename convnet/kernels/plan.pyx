@@ -27,6 +27,8 @@ INPUT, OUTPUT = -1, -2
 
 # Images of a pass: their activations share this many bytes, as far as one image allows.
 cdef Py_ssize_t PASS_BYTES = 16 * 1024 * 1024
+# Images that a convolution may take at once: as many as its strips hold, since the tables are filled only once.
+cdef Py_ssize_t MOST_IMAGES = 2**31 - 1
 # Elements of a task of an elementwise step.
 cdef Py_ssize_t BLOCK = 16384
 
@@ -70,6 +72,7 @@ cdef bint plan_conv2d(Convolved *s, const Convolution *layer, str algorithm, con
         s.other, s.run_other, s.finish_other = plan_depthwise(layer, w, b), run_depthwise, finish_depthwise
         return True
     s.fold = fold_of_layer(layer)
+    s.plain.p.most_images = s.folded.p.most_images = MOST_IMAGES
     plan_forward(&s.plain, layer, w, b, 1)
     if s.fold > 1:
         try:
