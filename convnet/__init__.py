@@ -54,8 +54,10 @@ try:
         Layer,
         MaxPool2d,
         Multiply,
+        PadChannels,
         Parallel,
         ReLU,
+        ReLU6,
         Sequential,
     )
     from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
@@ -94,10 +96,12 @@ __all__ = [
     "MaxPool2d",
     "MeanSquaredError",
     "Multiply",
+    "PadChannels",
     "Parallel",
     "Parameter",
     "Predictor",
     "ReLU",
+    "ReLU6",
     "Sequential",
     "SettingError",
     "ShapeError",

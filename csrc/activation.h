@@ -1,4 +1,4 @@
-/* ReLU, the sum of two maps, and softmax with cross-entropy. */
+/* ReLU and ReLU6, the sum of two maps, and softmax with cross-entropy. */
 
 static void NAME(relu)(void *y, const void *x, ptrdiff_t n) {
     T *to = y;
@@ -21,6 +21,25 @@ static void NAME(relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff
     if (i < n) {
         V last = NAME(relu_gradient_vector)(v_load_part(from + i, n - i), v_load_part(out + i, n - i));
         v_store_part(to + i, last, n - i);
+    }
+}
+
+static void NAME(relu6)(void *y, const void *x, ptrdiff_t n) {
+    const V six = v_set1(6);
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const ptrdiff_t here = n - i < LANES ? n - i : LANES;
+        V value = v_max(v_zero(), NAME(load_some)((const T *)x + i, here));
+        NAME(store_some)((T *)y + i, v_select(v_gt(value, six), six, value), here); /* NaN is not above 6 */
+    }
+}
+
+static void NAME(relu6_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n) {
+    const V six = v_set1(6);
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const ptrdiff_t here = n - i < LANES ? n - i : LANES;
+        V out = NAME(load_some)((const T *)y + i, here);
+        V above = NAME(relu_gradient_vector)(NAME(load_some)((const T *)dy + i, here), out);
+        NAME(store_some)((T *)dx + i, v_select(v_or(v_gt(six, out), v_nan(out)), above, v_zero()), here);
     }
 }
 

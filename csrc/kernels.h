@@ -94,6 +94,9 @@ typedef struct {
 
     void (*relu)(void *y, const void *x, ptrdiff_t n);
     void (*relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n); /* dx = y > 0 ? dy : 0, NaN passes */
+    void (*relu6)(void *y, const void *x, ptrdiff_t n);
+    void (*relu6_gradient)(void *dx, const void *dy, const void *y,
+                           ptrdiff_t n); /* dx = 0 < y < 6 ? dy : 0, likewise */
 
     void (*max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run); /* codes may be NULL */
     void (*max_pool_gradient)(void *dx, const void *dy, const void *codes, const cn_pool_run *run);

@@ -278,6 +278,16 @@ def relu_backward(dy, y):
     return np.where((y > 0) | np.isnan(y), dy, 0)
 
 
+def relu6(x):
+    """Keep x where it is between 0 and 6 or NaN, else the nearer of the two."""
+    return np.where(x > 6, 6, relu(x))
+
+
+def relu6_backward(dy, y):
+    """Keep dy where the result was between 0 and 6 or NaN, else zero."""
+    return np.where(y >= 6, 0, relu_backward(dy, y))
+
+
 def softmax(logits):
     """exp(z_k) / sum of exp(z_j), row by row, shifted by the largest logit."""
     p = np.zeros(logits.shape)

@@ -26,8 +26,10 @@ from convnet.layers import (
     Identity,
     MaxPool2d,
     Multiply,
+    PadChannels,
     Parallel,
     ReLU,
+    ReLU6,
     Sequential,
 )
 
@@ -52,10 +54,13 @@ CASES = {
     "Dense-no-bias": (lambda dtype: Dense(5, 3, bias=False, rng=0, dtype=dtype), (5,)),
     "ReLU": (lambda dtype: ReLU(), IMAGE),
     "ReLU-rows": (lambda dtype: ReLU(), (5,)),
+    "ReLU6": (lambda dtype: ReLU6(), IMAGE),
+    "ReLU6-rows": (lambda dtype: ReLU6(), (5,)),
     "Dropout": (lambda dtype: Dropout(0.3, rng=0), IMAGE),
     "Dropout-rows": (lambda dtype: Dropout(0.3, rng=0), (5,)),
     "Identity": (lambda dtype: Identity(), IMAGE),
     "Identity-rows": (lambda dtype: Identity(), (5,)),
+    "PadChannels": (lambda dtype: PadChannels(2, 1), IMAGE),
     "Flatten": (lambda dtype: Flatten(), IMAGE),
     "Sequential": (
         lambda dtype: Sequential(Conv2d(4, 2, 3, rng=0, dtype=dtype), Flatten(), Dense(40, 3, rng=1, dtype=dtype)),
@@ -205,7 +210,9 @@ def test_copies_compute_the_same_and_share_nothing(build, input_shape, duplicate
         Flatten(),
         GlobalAvgPool2d(),
         Identity(),
+        PadChannels(1, 1),
         ReLU(),
+        ReLU6(),
         Dropout(),
     ],
 )
@@ -229,7 +236,16 @@ def test_without_interest_in_dx_a_layer_may_return_none_and_still_gets_its_gradi
 
 @pytest.mark.parametrize(
     "layer",
-    [Conv2d(4, 2, 3), MaxPool2d(2), AvgPool2d(2), GlobalAvgPool2d(), AdaptiveMaxPool2d(2), BatchNorm2d(4), Flatten()],
+    [
+        Conv2d(4, 2, 3),
+        MaxPool2d(2),
+        AvgPool2d(2),
+        GlobalAvgPool2d(),
+        AdaptiveMaxPool2d(2),
+        BatchNorm2d(4),
+        Flatten(),
+        PadChannels(),
+    ],
 )
 def test_image_layers_refuse_rows(layer):
     who = type(layer).__name__

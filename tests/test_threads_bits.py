@@ -46,6 +46,7 @@ def _the_rest(dtype, rng):
         gradients = f.batch_norm_backward(x[:, ::-1], x, mean, var, weight, bias, **given)
         yield from (y, mean, var, *(gradient for gradient in gradients if gradient is not None))
     yield f.batch_norm_inference(x, mean, var)
+    yield from (f.relu6(3 * x), f.relu6_backward(x, f.relu6(3 * x)))
     yield from (f.relu(x), f.relu_backward(x, f.relu(x)), f.add(x, x[::-1]), f.add_relu(x, x[::-1]), f.flatten(x))
     flat, w, b = f.flatten(x[:, :4]), *(rng.standard_normal(shape).astype(dtype) for shape in ((120, 1936), (120,)))
     logits = f.dense(flat, w, b)

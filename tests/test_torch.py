@@ -161,6 +161,17 @@ def test_nan_in_max_pool2d_and_relu(rng):
     assert_equal(functional.relu_backward(dy, functional.relu(x)), *_gradients(expected, dy, leaf))
 
 
+def test_relu6(rng):
+    x, dy = 4 * rng.standard_normal((2, 3, 19, 5, 8))
+    x[0, :3] = np.reshape([0, 6, np.inf], (3, 1, 1))
+    (leaf,) = _leaves(x)
+    expected = torch.nn.functional.relu6(leaf)
+    assert_equal(functional.relu6(x), expected.detach().numpy())
+    assert_equal(functional.relu6_backward(dy, functional.relu6(x)), *_gradients(expected, dy, leaf))
+    x[1] = np.nan  # with a gradient of 0 or of dy, by its place in a vector, in PyTorch
+    assert_equal(functional.relu6(x), torch.relu(torch.from_numpy(x)).clamp(max=6).numpy())
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 37, 21), (100, 1568, 64)], ids=str)
 def test_dense(shape, rng):
     n, inputs, outputs = shape

@@ -5,7 +5,7 @@ too, are taken. Inputs are never written to. Each function runs the same kernels
 same bits for any number of threads.
 """
 
-from convnet.functional._activation import add, add_relu, relu, relu_backward
+from convnet.functional._activation import add, add_relu, relu, relu6, relu6_backward, relu_backward
 from convnet.functional._adaptive_pool import (
     adaptive_avg_pool2d,
     adaptive_avg_pool2d_backward,
@@ -57,6 +57,8 @@ __all__ = [
     "multiply",
     "multiply_backward",
     "relu",
+    "relu6",
+    "relu6_backward",
     "relu_backward",
     "set_algorithm",
     "set_num_threads",

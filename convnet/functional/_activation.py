@@ -1,5 +1,7 @@
 """Activations and sums: visited once, element by element, in whatever order the elements lie in memory."""
 
+from collections.abc import Callable
+
 from convnet.functional._arrays import FloatArray, contiguous, empty, expect_shape, floats, same_dtype, to_nchw, to_nhwc
 from convnet.kernels import elementwise as kernels
 
@@ -9,6 +11,28 @@ def _dense_memory(x: FloatArray) -> tuple[FloatArray, bool]:
     if x.ndim == 4 and not x.flags.c_contiguous:
         return to_nhwc(x), True
     return contiguous(x), False
+
+
+def _mapped(kernel: Callable[[FloatArray, FloatArray], None], x: FloatArray, who: str) -> FloatArray:
+    """Apply a function of each element."""
+    array, maps = _dense_memory(floats(x, who, "x"))
+    y = empty(array.shape, array.dtype)
+    kernel(array.reshape(-1), y.reshape(-1))
+    return to_nchw(y) if maps else y
+
+
+def _mapped_backward(
+    kernel: Callable[[FloatArray, FloatArray, FloatArray], None], dy: FloatArray, y: FloatArray, who: str
+) -> FloatArray:
+    """Apply a function of each element of dy and y, in the order of y's memory."""
+    y = floats(y, who, "y")
+    dy = same_dtype(y, dy, who, "dy")
+    expect_shape(dy, y.shape, who, "dy")
+    out, maps = _dense_memory(y)
+    gradient = to_nhwc(dy) if maps else contiguous(dy)
+    dx = empty(out.shape, out.dtype)
+    kernel(gradient.reshape(-1), out.reshape(-1), dx.reshape(-1))
+    return to_nchw(dx) if maps else dx
 
 
 def relu(x: FloatArray) -> FloatArray:
@@ -35,10 +59,7 @@ def relu(x: FloatArray) -> FloatArray:
     >>> relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    array, maps = _dense_memory(floats(x, "relu", "x"))
-    y = empty(array.shape, array.dtype)
-    kernels.relu_forward(array.reshape(-1), y.reshape(-1))
-    return to_nchw(y) if maps else y
+    return _mapped(kernels.relu_forward, x, "relu")
 
 
 def relu_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
@@ -58,14 +79,54 @@ def relu_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
     ------
     ShapeError, DTypeError
     """
-    y = floats(y, "relu_backward", "y")
-    dy = same_dtype(y, dy, "relu_backward", "dy")
-    expect_shape(dy, y.shape, "relu_backward", "dy")
-    out, maps = _dense_memory(y)
-    gradient = to_nhwc(dy) if maps else contiguous(dy)
-    dx = empty(out.shape, out.dtype)
-    kernels.relu_gradient(gradient.reshape(-1), out.reshape(-1), dx.reshape(-1))
-    return to_nchw(dx) if maps else dx
+    return _mapped_backward(kernels.relu_gradient, dy, y, "relu_backward")
+
+
+def relu6(x: FloatArray) -> FloatArray:
+    """Rectified linear unit that saturates, ``min(max(x, 0), 6)``; NaN stays NaN.
+
+    Parameters
+    ----------
+    x : array of any shape, float32 or float64
+
+    Returns
+    -------
+    array of x's shape, channels-last in memory where x is
+
+    Raises
+    ------
+    DTypeError
+
+    Notes
+    -----
+    Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010; Howard et al., arXiv:1704.04861.
+
+    Examples
+    --------
+    >>> relu6(np.array([-1.0, 2.0, 7.0]))
+    array([0., 2., 6.])
+    """
+    return _mapped(kernels.relu6_forward, x, "relu6")
+
+
+def relu6_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
+    """Gradient of `relu6`: dy where 0 < y < 6 (or NaN), else 0.
+
+    Parameters
+    ----------
+    dy : array of y's shape
+    y : array of any shape, float32 or float64
+        What `relu6` returned.
+
+    Returns
+    -------
+    array of y's shape
+
+    Raises
+    ------
+    ShapeError, DTypeError
+    """
+    return _mapped_backward(kernels.relu6_gradient, dy, y, "relu6_backward")
 
 
 def add(a: FloatArray, b: FloatArray) -> FloatArray:

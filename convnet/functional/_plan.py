@@ -157,14 +157,18 @@ class Plan:
         gate = a_shape != b_shape
         self._plan.multiply(a, b, y, math.prod(a_shape), math.prod(b_shape) if gate else 0)
 
-    def place(self, x: int, y: int, input_shape: Shape, *, first: int, channels: int) -> None:
-        """Make x some of the channels of y, which has ``channels``, from ``first`` on."""
+    def place(self, x: int, y: int, input_shape: Shape, *, first: int, channels: int, zero: bool = False) -> None:
+        """Make x some of the ``channels`` of y, from ``first`` on; with ``zero`` clear the others."""
         count, *size = input_shape
-        self._plan.place(x, y, first, count, channels, math.prod(size))
+        self._plan.place(x, y, first, count, channels, math.prod(size), zero)
 
     def relu(self, x: int, y: int, input_shape: Shape) -> None:
         """Rectify."""
         self._plan.relu(x, y, math.prod(input_shape))
+
+    def relu6(self, x: int, y: int, input_shape: Shape) -> None:
+        """Rectify, and cut off at 6."""
+        self._plan.relu6(x, y, math.prod(input_shape))
 
     def flatten(self, x: int, y: int, input_shape: Shape) -> None:
         """Lay images out in the order (c, h, w)."""

@@ -27,8 +27,10 @@ from convnet.layers import (
     MaxPool2d,
     Merge,
     Multiply,
+    PadChannels,
     Parallel,
     ReLU,
+    ReLU6,
     Sequential,
 )
 
@@ -148,6 +150,11 @@ def _concat(program: Program, layer: Concat, *inputs: int) -> int:
     return program.emit("concat", *inputs, shape=layer.output_shape([program.shapes[value] for value in inputs]))
 
 
+def _pad_channels(program: Program, layer: PadChannels, x: int) -> int:
+    shape = layer.output_shape(program.shapes[x])
+    return program.emit("place", x, shape=shape, first=layer.before, channels=shape[0], zero=True)
+
+
 def _pool2d(name: str) -> Lowering:
     def lowering(program: Program, layer: MaxPool2d | AvgPool2d, x: int) -> int:
         return program.emit(name, x, shape=layer.output_shape(program.shapes[x]), **layer._geometry)
@@ -186,7 +193,9 @@ _LOWERINGS: dict[type[Layer], Lowering] = {
     Identity: _nothing,
     MaxPool2d: _pool2d("max_pool2d"),
     Multiply: _pairs("multiply"),
+    PadChannels: _pad_channels,
     Parallel: _graph,
     ReLU: _plain("relu"),
+    ReLU6: _plain("relu6"),
     Sequential: _graph,
 }

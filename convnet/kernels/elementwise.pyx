@@ -1,6 +1,6 @@
 # cython: language_level=3, freethreading_compatible=True
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""What visits each element once: ReLU, sums, softmax with cross-entropy, the optimisers' updates, memory layout."""
+"""What visits each element once: rectifiers, sums, softmax with cross-entropy, the optimisers' updates, layout."""
 
 from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
@@ -29,8 +29,14 @@ cdef inline Py_ssize_t update_blocks(Py_ssize_t n) noexcept nogil:
     return (n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
 
 
+ctypedef void (*Map)(void *y, const void *x, ptrdiff_t n) noexcept nogil
+ctypedef void (*Gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n) noexcept nogil
+
+
 cdef struct Arrays:
     const cn_kernels *kernels
+    Map map
+    Gradient gradient
     Py_ssize_t n, item
     const char *a
     const char *b
@@ -38,38 +44,56 @@ cdef struct Arrays:
     bint relu
 
 
-cdef void relu_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+cdef void map_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef Arrays *s = <Arrays *> job
     cdef Py_ssize_t at = index * BLOCK
-    s.kernels.relu(s.out + at * s.item, s.a + at * s.item, least(BLOCK, s.n - at))
+    s.map(s.out + at * s.item, s.a + at * s.item, least(BLOCK, s.n - at))
 
 
-cdef void relu_gradient_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+cdef void gradient_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef Arrays *s = <Arrays *> job
     cdef Py_ssize_t at = index * BLOCK
-    s.kernels.relu_gradient(s.out + at * s.item, s.a + at * s.item, s.b + at * s.item, least(BLOCK, s.n - at))
+    s.gradient(s.out + at * s.item, s.a + at * s.item, s.b + at * s.item, least(BLOCK, s.n - at))
+
+
+cdef void run_map(Map map, const real[::1] x, real[::1] y):
+    cdef Arrays s
+    if x.shape[0] == 0:
+        return
+    s.map, s.n, s.item = map, x.shape[0], sizeof(real)
+    s.a, s.out = <const char *> &x[0], <char *> &y[0]
+    with nogil:
+        parallel_for(map_block, &s, blocks(s.n), 16.0 * s.n * s.item)
+
+
+cdef void run_gradient(Gradient gradient, const real[::1] dy, const real[::1] y, real[::1] dx):
+    cdef Arrays s
+    if dy.shape[0] == 0:
+        return
+    s.gradient, s.n, s.item = gradient, dy.shape[0], sizeof(real)
+    s.a, s.b, s.out = <const char *> &dy[0], <const char *> &y[0], <char *> &dx[0]
+    with nogil:
+        parallel_for(gradient_block, &s, blocks(s.n), 24.0 * s.n * s.item)
 
 
 def relu_forward(const real[::1] x, real[::1] y):
     """y = x where x > 0 or NaN, else 0."""
-    cdef Arrays s
-    if x.shape[0] == 0:
-        return
-    s.kernels, s.n, s.item = kernels_for(sizeof(real), False), x.shape[0], sizeof(real)
-    s.a, s.out = <const char *> &x[0], <char *> &y[0]
-    with nogil:
-        parallel_for(relu_block, &s, blocks(s.n), 16.0 * s.n * s.item)
+    run_map(kernels_for(sizeof(real), False).relu, x, y)
 
 
 def relu_gradient(const real[::1] dy, const real[::1] y, real[::1] dx):
     """dx = dy where y > 0 or NaN, else 0."""
-    cdef Arrays s
-    if dy.shape[0] == 0:
-        return
-    s.kernels, s.n, s.item = kernels_for(sizeof(real), False), dy.shape[0], sizeof(real)
-    s.a, s.b, s.out = <const char *> &dy[0], <const char *> &y[0], <char *> &dx[0]
-    with nogil:
-        parallel_for(relu_gradient_block, &s, blocks(s.n), 24.0 * s.n * s.item)
+    run_gradient(kernels_for(sizeof(real), False).relu_gradient, dy, y, dx)
+
+
+def relu6_forward(const real[::1] x, real[::1] y):
+    """y = x where 0 < x < 6 or NaN, else 0 or 6."""
+    run_map(kernels_for(sizeof(real), False).relu6, x, y)
+
+
+def relu6_gradient(const real[::1] dy, const real[::1] y, real[::1] dx):
+    """dx = dy where 0 < y < 6 or NaN, else 0."""
+    run_gradient(kernels_for(sizeof(real), False).relu6_gradient, dy, y, dx)
 
 
 cdef void sum_block(void *job, ptrdiff_t index, int worker) noexcept nogil:

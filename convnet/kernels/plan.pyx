@@ -8,7 +8,7 @@ are the caller's arrays. A batch runs in passes of a few images, whose activatio
 """
 
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from convnet.kernels.conv cimport (
     Convolution, Slide, finish_forward, fold_of_layer, plan_forward, run_forward,
@@ -115,6 +115,7 @@ cdef void finish_nothing(void *state) noexcept nogil:
 
 cdef struct Elementwise:
     const cn_kernels *kernels
+    void (*map)(void *y, const void *x, ptrdiff_t n) noexcept nogil
     const Step *step
     Py_ssize_t n, rows, cols
     const char *a
@@ -122,17 +123,28 @@ cdef struct Elementwise:
     char *y
 
 
-cdef void relu_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+cdef void map_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef Elementwise *e = <Elementwise *> job
     cdef Py_ssize_t at = index * BLOCK, count = min(BLOCK, e.n - at), item = e.step.item
-    e.kernels.relu(e.y + at * item, e.a + at * item, count)
+    e.map(e.y + at * item, e.a + at * item, count)
+
+
+cdef bint run_map(Elementwise *e, const Step *step, Py_ssize_t n, const char *a, char *y) noexcept nogil:
+    e.step, e.n, e.a, e.y = step, n * step.elements, a, y
+    parallel_for(map_block, e, (e.n + BLOCK - 1) // BLOCK, 16.0 * e.n * step.item)
+    return True
 
 
 cdef bint run_relu(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
     cdef Elementwise e
-    e.kernels, e.step, e.n, e.a, e.b, e.y = kernels_for(<int> step.item, False), step, n * step.elements, a, b, y
-    parallel_for(relu_block, &e, (e.n + BLOCK - 1) // BLOCK, 16.0 * e.n * step.item)
-    return True
+    e.map = kernels_for(<int> step.item, False).relu
+    return run_map(&e, step, n, a, y)
+
+
+cdef bint run_relu6(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
+    cdef Elementwise e
+    e.map = kernels_for(<int> step.item, False).relu6
+    return run_map(&e, step, n, a, y)
 
 
 cdef void sum_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
@@ -202,12 +214,15 @@ cdef bint run_batch_norm(const Step *step, Py_ssize_t n, const char *a, const ch
 
 cdef struct Channels:
     Py_ssize_t first, count, all, pixels   # where a part of the channels goes
+    bint zero                              # the others become 0
 
 
 cdef void place_image(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef Elementwise *e = <Elementwise *> job
     cdef const Channels *s = <const Channels *> e.step.state
     cdef Py_ssize_t pixel = index * s.pixels, end = pixel + s.pixels, item = e.step.item
+    if s.zero:
+        memset(e.y + pixel * s.all * item, 0, s.pixels * s.all * item)
     while pixel < end:
         memcpy(e.y + (pixel * s.all + s.first) * item, e.a + pixel * s.count * item, s.count * item)
         pixel += 1
@@ -358,6 +373,12 @@ cdef class Plan:
         step.run = run_relu
         self.count += 1
 
+    def relu6(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t elements):
+        """y = min(max(x, 0), 6), NaN passes."""
+        cdef Step *step = self.new_step(x_place, 0, y_place, elements, 0)
+        step.run = run_relu6
+        self.count += 1
+
     def add(self, Py_ssize_t a_place, Py_ssize_t b_place, Py_ssize_t y_place, Py_ssize_t elements, bint relu):
         """y = a + b, with `relu` its positive part."""
         cdef Step *step = self.new_step(a_place, b_place, y_place, elements, 0)
@@ -387,11 +408,11 @@ cdef class Plan:
         self.count += 1
 
     def place(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t first, Py_ssize_t count, Py_ssize_t channels,
-              Py_ssize_t pixels):
-        """Make x the channels [first, first + count) of y, which has ``channels``."""
+              Py_ssize_t pixels, bint zero):
+        """Make x the channels [first, first + count) of y, which has ``channels``; with ``zero`` the others are 0."""
         cdef Step *step = self.new_step(x_place, 0, y_place, count * pixels, sizeof(Channels))
         cdef Channels *s = <Channels *> step.state
-        s.first, s.count, s.all, s.pixels = first, count, channels, pixels
+        s.first, s.count, s.all, s.pixels, s.zero = first, count, channels, pixels, zero
         step.run = run_place
         self.count += 1
 

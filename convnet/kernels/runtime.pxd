@@ -92,6 +92,8 @@ cdef extern from "kernels.h" nogil:
         ) noexcept nogil
         void (*relu)(void *y, const void *x, ptrdiff_t n) noexcept nogil
         void (*relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n) noexcept nogil
+        void (*relu6)(void *y, const void *x, ptrdiff_t n) noexcept nogil
+        void (*relu6_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n) noexcept nogil
         void (*max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run) noexcept nogil
         void (*max_pool_gradient)(void *dx, const void *dy, const void *codes, const cn_pool_run *run) noexcept nogil
         void (*relu_max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run) noexcept nogil

@@ -4,6 +4,7 @@ from convnet.context import Context as Context
 from convnet.layers._layer import Layer as Layer
 from convnet.layers._layer import LoadReport as LoadReport
 from convnet.layers.activation import ReLU as ReLU
+from convnet.layers.activation import ReLU6 as ReLU6
 from convnet.layers.containers import Parallel as Parallel
 from convnet.layers.containers import Sequential as Sequential
 from convnet.layers.conv import Conv2d as Conv2d
@@ -23,6 +24,7 @@ from convnet.layers.pool import GlobalAvgPool2d as GlobalAvgPool2d
 from convnet.layers.pool import MaxPool2d as MaxPool2d
 from convnet.layers.reshape import Flatten as Flatten
 from convnet.layers.reshape import Identity as Identity
+from convnet.layers.reshape import PadChannels as PadChannels
 from convnet.parameter import Parameter as Parameter
 
 __all__ = [
@@ -46,8 +48,10 @@ __all__ = [
     "Merge",
     "Multiply",
     "Node",
+    "PadChannels",
     "Parallel",
     "Parameter",
     "ReLU",
+    "ReLU6",
     "Sequential",
 ]

@@ -1,7 +1,7 @@
-/* ReLU, softmax with its loss, and the updates of the optimisers. */
+/* ReLU, ReLU6, softmax with its loss, and the updates of the optimisers. */
 #include "kernel_cases.h"
 
-/* ---- ReLU ----------------------------------------------------------------------------------------------------- */
+/* ---- ReLU, ReLU6 ------------------------------------------------------------------------------------------------- */
 
 static void test_relu(void) {
     for (ptrdiff_t n = 0; n <= 140; n++) {
@@ -22,6 +22,39 @@ static void test_relu_gradient(void) {
         begin("relu_gradient", n, 0, 0, 0);
         for (ptrdiff_t i = 0; i < n; i++) expected[i] = get(y, i) <= 0 ? 0 : get(dy, i);
         kernels->relu_gradient(dx, dy, y, n);
+        check_equal("dx", dx, n);
+        check_fronts();
+    }
+}
+
+static double cut_off(double value) { return value <= 0 ? 0 : value >= 6 ? 6 : value; } /* NaN stays */
+
+/* Even numbers from -8 to 8: 6 and what is beyond among them. */
+static const void *twice_special(int buffer, ptrdiff_t n) {
+    void *p = special(buffer, n);
+    for (ptrdiff_t i = 0; i < n; i++) put(p, i, 2 * get(p, i));
+    return p;
+}
+
+static void test_relu6(void) {
+    for (ptrdiff_t n = 0; n <= 140; n++) {
+        const void *x = twice_special(0, n);
+        void *y = filled(1, n, 7);
+        begin("relu6", n, 0, 0, 0);
+        for (ptrdiff_t i = 0; i < n; i++) expected[i] = cut_off(get(x, i));
+        kernels->relu6(y, x, n);
+        check_equal("y", y, n);
+        check_fronts();
+    }
+}
+
+static void test_relu6_gradient(void) {
+    for (ptrdiff_t n = 0; n <= 140; n++) {
+        const void *dy = special(0, n), *y = twice_special(1, n);
+        void *dx = filled(2, n, 7);
+        begin("relu6_gradient", n, 0, 0, 0);
+        for (ptrdiff_t i = 0; i < n; i++) expected[i] = get(y, i) <= 0 || get(y, i) >= 6 ? 0 : get(dy, i);
+        kernels->relu6_gradient(dx, dy, y, n);
         check_equal("dx", dx, n);
         check_fronts();
     }
@@ -162,6 +195,8 @@ static void test_adam(void) {
 static void test_table(void) {
     test_relu();
     test_relu_gradient();
+    test_relu6();
+    test_relu6_gradient();
     test_softmax();
     test_sgd();
     test_adam();
