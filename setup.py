@@ -21,7 +21,22 @@ else:
 
 # The module that owns the process-wide state links all of csrc; the others reach it through runtime.pxd.
 SOURCES = {"runtime": sorted(glob("csrc/*.c"))}
-MODULES = ["runtime", "conv", "conv_weights", "dense", "depthwise", "elementwise", "norm", "plan", "pool", "winograd"]
+MODULES = [
+    "runtime",
+    "activation",
+    "conv",
+    "conv_weights",
+    "dense",
+    "depthwise",
+    "elementwise",
+    "group_norm",
+    "norm",
+    "plan",
+    "pool",
+    "resample",
+    "response",
+    "winograd",
+]
 
 
 def extension(name: str, sources: list[str]) -> Extension:
