@@ -23,14 +23,18 @@ else:
 SOURCES = {"runtime": sorted(glob("csrc/*.c"))}
 MODULES = [
     "runtime",
+    "activation",
     "conv",
     "conv_weights",
     "dense",
     "depthwise",
     "elementwise",
+    "group_norm",
     "norm",
     "plan",
     "pool",
+    "resample",
+    "response",
     "winograd",
     "winograd_weights",
 ]

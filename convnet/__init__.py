@@ -38,6 +38,8 @@ try:
     )
     from convnet.inference import Predictor, fuse
     from convnet.layers import (
+        ELU,
+        GELU,
         AdaptiveAvgPool2d,
         AdaptiveMaxPool2d,
         Add,
@@ -46,26 +48,40 @@ try:
         BatchNorm2d,
         Concat,
         Conv2d,
+        ConvTranspose2d,
         Dense,
         Dropout,
         Flatten,
         GlobalAvgPool2d,
         Graph,
+        GroupNorm,
+        HardSigmoid,
+        HardSwish,
         Identity,
         Layer,
+        LeakyReLU,
+        LocalResponseNorm,
         MaxPool2d,
         Multiply,
+        Pad2d,
         PadChannels,
         Parallel,
+        PReLU,
         ReLU,
         ReLU6,
         Sequential,
+        Sigmoid,
+        SiLU,
+        Softmax,
+        Tanh,
+        Upsample2d,
     )
     from convnet.losses import BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
     from convnet.parameter import Parameter
     from convnet.serialization import load, save
     from convnet.shapes import conv2d_output_size, pool2d_output_size
     from convnet.summary import summary
+    from convnet.upsampling import conv_transpose2d_output_size
 except ConvnetError as error:  # a bad CONVNET_CPU, say: told on first use, where the command line can catch it
     _unusable = error
 
@@ -74,6 +90,8 @@ if TYPE_CHECKING:
     from convnet.versions import __version__, show_versions
 
 __all__ = [
+    "ELU",
+    "GELU",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "Add",
@@ -84,6 +102,7 @@ __all__ = [
     "Concat",
     "Context",
     "Conv2d",
+    "ConvTranspose2d",
     "ConvnetError",
     "DTypeError",
     "DataError",
@@ -93,12 +112,19 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2d",
     "Graph",
+    "GroupNorm",
+    "HardSigmoid",
+    "HardSwish",
     "History",
     "Identity",
     "Layer",
+    "LeakyReLU",
+    "LocalResponseNorm",
     "MaxPool2d",
     "MeanSquaredError",
     "Multiply",
+    "PReLU",
+    "Pad2d",
     "PadChannels",
     "Parallel",
     "Parameter",
@@ -108,14 +134,20 @@ __all__ = [
     "Sequential",
     "SettingError",
     "ShapeError",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
     "SoftmaxCrossEntropy",
+    "Tanh",
     "Trainer",
     "UnsupportedError",
+    "Upsample2d",
     "WeightAverage",
     "WeightsError",
     "__version__",
     "conv2d_algorithm",
     "conv2d_output_size",
+    "conv_transpose2d_output_size",
     "data",
     "empty_cache",
     "functional",

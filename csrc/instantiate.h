@@ -50,7 +50,15 @@
         .depthwise = NAME(depthwise),                                                                                  \
         .depthwise_weights = NAME(depthwise_weights),                                                                  \
         .spread = NAME(spread),                                                                                        \
+        .activation = NAME(activation),                                                                                \
+        .activation_gradient = NAME(activation_gradient),                                                              \
+        .prelu = NAME(prelu),                                                                                          \
+        .prelu_gradient = NAME(prelu_gradient),                                                                        \
+        .local_response = NAME(local_response),                                                                        \
+        .local_response_gradient = NAME(local_response_gradient),                                                      \
+        .blend = NAME(blend),                                                                                          \
         .softmax = NAME(softmax),                                                                                      \
+        .softmax_gradient = NAME(softmax_gradient),                                                                    \
         .moments = NAME(moments),                                                                                      \
         .normalize = NAME(normalize),                                                                                  \
         .norm_sums = NAME(norm_sums),                                                                                  \
@@ -65,7 +73,7 @@
     }
 
 #define CN_DOUBLE 0
-#define CN_EXP expf
+#define CN_POW powf
 #include "simd.h"
 #include "tile.h"
 #include "dots.h"
@@ -73,15 +81,19 @@
 #include "pool.h"
 #include "winograd.h"
 #include "depthwise.h"
+#include "exp.h"
 #include "activation.h"
+#include "functions.h"
+#include "response.h"
+#include "blend.h"
 #include "norm.h"
 #include "update.h"
 static const cn_kernels kernels_f32 = CN_KERNELS;
 
 #undef CN_DOUBLE
-#undef CN_EXP
+#undef CN_POW
 #define CN_DOUBLE 1
-#define CN_EXP exp
+#define CN_POW pow
 #include "simd.h"
 #include "tile.h"
 #include "dots.h"
@@ -89,7 +101,11 @@ static const cn_kernels kernels_f32 = CN_KERNELS;
 #include "pool.h"
 #include "winograd.h"
 #include "depthwise.h"
+#include "exp.h"
 #include "activation.h"
+#include "functions.h"
+#include "response.h"
+#include "blend.h"
 #include "norm.h"
 #include "update.h"
 static const cn_kernels kernels_f64 = CN_KERNELS;

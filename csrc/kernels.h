@@ -82,6 +82,34 @@ typedef struct {
     ptrdiff_t pixels, channels, vectors; /* channels: of x */
     const int32_t *index;                /* rises in each vector */
 } cn_spread;
+/* Activations: x is what a function is applied to, y its result, a the parameter of those that have one. */
+typedef enum {
+    CN_LEAKY_RELU,   /* x > 0 ? x : a x */
+    CN_ELU,          /* x > 0 ? x : a (e^x - 1) */
+    CN_GELU,         /* x times the normal distribution up to x */
+    CN_GELU_TANH,    /* x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 */
+    CN_SILU,         /* x / (1 + e^-x) */
+    CN_HARD_SWISH,   /* x min(max(x + 3, 0), 6) / 6 */
+    CN_HARD_SIGMOID, /* min(max(x + 3, 0), 6) / 6 */
+    CN_SIGMOID,      /* 1 / (1 + e^-x) */
+    CN_TANH
+} cn_function;
+
+/* Local response normalisation: y = x (offset + scale s)^-power, where s sums x x over `before` channels in front, the
+   channel itself and `after` behind it. */
+typedef struct {
+    ptrdiff_t pixels, channels, before, after;
+    double scale, power, offset;
+    void *scratch; /* 2 * (channels + before + after + lanes) elements */
+} cn_response;
+
+/* Row o of y, of n elements, is the sum over t, first[o] <= t < first[o + 1], of weight[t] times n elements from
+   x[source[t] * step] on. */
+typedef struct {
+    ptrdiff_t rows, n, step;
+    const int32_t *first, *source;
+    const void *weight;
+} cn_blend;
 
 typedef struct {
     cn_isa isa;
@@ -141,10 +169,25 @@ typedef struct {
     void (*depthwise_weights)(void *dw, const void *dy, const void *x, const cn_depthwise_run *run); /* += dy * x */
     void (*spread)(void *to, const void *x, const cn_spread *spread);
 
+    void (*activation)(void *y, const void *x, ptrdiff_t n, cn_function function, double a);
+    /* dx = dy * the derivative; saved: y for CN_SIGMOID and CN_TANH, else x */
+    void (*activation_gradient)(void *dx, const void *dy, const void *saved, ptrdiff_t n, cn_function function,
+                                double a);
+    /* y = x > 0 ? x : slope x, of n elements in rows of `row`, which have a slope for each column; sums += dy x where
+       x is not positive, column by column */
+    void (*prelu)(void *y, const void *x, const void *slope, ptrdiff_t n, ptrdiff_t row);
+    void (*prelu_gradient)(void *dx, void *sums, const void *dy, const void *x, const void *slope, ptrdiff_t n,
+                           ptrdiff_t row);
+    void (*local_response)(void *y, const void *x, const cn_response *response);
+    void (*local_response_gradient)(void *dx, const void *dy, const void *x, const cn_response *response);
+    void (*blend)(void *y, const void *x, const cn_blend *blend);
+
     /* Row by row p = softmax(logits); with labels or targets given, gradient = (p - target) * scale and the return
        value is the sum of the rows' cross-entropies, else gradient receives p. */
     double (*softmax)(void *gradient, const void *logits, const int64_t *labels, const void *targets, ptrdiff_t rows,
                       ptrdiff_t classes, double scale);
+    /* Row by row dx = p * (dp - sum of dp * p): the gradient of softmax alone */
+    void (*softmax_gradient)(void *dx, const void *dp, const void *p, ptrdiff_t rows, ptrdiff_t classes);
 
     /* Mean and sum of squared deviations from it, channel by channel; scratch: 3 * fold * channels elements. */
     void (*moments)(double *mean, double *squares, const void *x, ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t fold,

@@ -14,7 +14,8 @@
      v_max(a, b)          b when either is NaN
      v_gt v_eq v_nan v_or v_select(m, a, b)   comparisons (false with NaN; v_nan tests one), m ? a : b
      v_zip_low v_zip_high(a, b)   first and second half of a0 b0 a1 b1 ...
-     P, v_places(p), v_permute(a, places)   lane i is lane p[i] of a; only where CN_PERMUTES is 1                     */
+     P, v_places(p), v_permute(a, places)   lane i is lane p[i] of a; only where CN_PERMUTES is 1
+     v_exponent(a)        the number whose sign and exponent are the lowest bits of a and whose other bits are 0     */
 
 #undef T
 #undef V
@@ -64,6 +65,7 @@
 #define v_zip_high NAME(v_zip_high)
 #define v_places NAME(v_places)
 #define v_permute NAME(v_permute)
+#define v_exponent NAME(v_exponent)
 
 /* ---- x86: the three widths differ in a prefix, the two types in a suffix --------------------------------------- */
 #if defined(CN_SIMD_AVX512) || defined(CN_SIMD_AVX2) || defined(CN_SIMD_SSE2)
@@ -124,6 +126,11 @@ static inline M v_or(M a, M b) { return OP(or)(a, b); }
 static inline V v_select(M m, V a, V b) { return OP(or)(OP(and)(m, a), OP(andnot)(m, b)); }
 static inline V v_zip_low(V a, V b) { return OP(unpacklo)(a, b); }
 static inline V v_zip_high(V a, V b) { return OP(unpackhi)(a, b); }
+#if CN_DOUBLE
+static inline V v_exponent(V a) { return _mm_castsi128_pd(_mm_slli_epi64(_mm_castpd_si128(a), 52)); }
+#else
+static inline V v_exponent(V a) { return _mm_castsi128_ps(_mm_slli_epi32(_mm_castps_si128(a), 23)); }
+#endif
 static inline __m128i NAME(widen_u8)(__m128i bytes) {
     return _mm_unpacklo_epi16(_mm_unpacklo_epi8(bytes, _mm_setzero_si128()), _mm_setzero_si128());
 }
@@ -186,10 +193,12 @@ static inline P v_places(const int32_t *p) { return _mm256_loadu_si256((const __
 static inline V v_permute(V a, P places) { return _mm256_permutevar8x32_ps(a, places); }
 #endif
 #if CN_DOUBLE
+static inline V v_exponent(V a) { return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(a), 52)); }
 static inline __m256i NAME(first)(ptrdiff_t n) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
 }
 #else
+static inline V v_exponent(V a) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23)); }
 static inline __m256i NAME(first)(ptrdiff_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
@@ -224,6 +233,7 @@ static inline V v_permute(V a, P places) { return _mm512_permutexvar_pd(places, 
 static inline M v_gt(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ); }
 static inline M v_eq(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 static inline M v_nan(V a) { return _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q); }
+static inline V v_exponent(V a) { return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a), 52)); }
 static inline V v_zip_low(V a, V b) {
     return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b);
 }
@@ -236,6 +246,7 @@ static inline V v_permute(V a, P places) { return _mm512_permutexvar_ps(places, 
 static inline M v_gt(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 static inline M v_eq(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 static inline M v_nan(V a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+static inline V v_exponent(V a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23)); }
 static inline V v_zip_low(V a, V b) {
     return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b);
 }
@@ -308,6 +319,7 @@ static inline uint64_t NAME(narrow_to_u8)(uint32x4_t whole) {
     return vget_lane_u64(vreinterpret_u64_u8(vmovn_u16(vcombine_u16(words, words))), 0);
 }
 #if CN_DOUBLE
+static inline V v_exponent(V a) { return vreinterpretq_f64_u64(vshlq_n_u64(vreinterpretq_u64_f64(a), 52)); }
 static inline V v_load_part(const T *p, ptrdiff_t n) { return n ? vld1q_lane_f64(p, v_zero(), 0) : v_zero(); }
 static inline void v_store_part(T *p, V a, ptrdiff_t n) {
     if (n) vst1q_lane_f64(p, a, 0);
@@ -318,6 +330,7 @@ static inline uint64_t NAME(to_u8)(V a) {
     return NAME(narrow_to_u8)(vcombine_u32(whole, whole));
 }
 #else
+static inline V v_exponent(V a) { return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(a), 23)); }
 static inline V v_load_part(const T *p, ptrdiff_t n) {
     V pair = n & 2 ? vcombine_f32(vld1_f32(p), vdup_n_f32(0)) : v_zero();
     if (n == 3) return vld1q_lane_f32(p + 2, pair, 2);
@@ -352,8 +365,22 @@ static inline V v_mul(V a, V b) { return a * b; }
 static inline V v_div(V a, V b) { return a / b; }
 #if CN_DOUBLE
 static inline V v_sqrt(V a) { return sqrt(a); }
+static inline V v_exponent(V a) {
+    uint64_t bits;
+    memcpy(&bits, &a, sizeof bits);
+    bits <<= 52;
+    memcpy(&a, &bits, sizeof bits);
+    return a;
+}
 #else
 static inline V v_sqrt(V a) { return sqrtf(a); }
+static inline V v_exponent(V a) {
+    uint32_t bits;
+    memcpy(&bits, &a, sizeof bits);
+    bits <<= 23;
+    memcpy(&a, &bits, sizeof bits);
+    return a;
+}
 #endif
 static inline V v_fma(V a, V b, V c) { return a * b + c; }
 static inline V v_max(V a, V b) { return a > b ? a : b; }

@@ -17,6 +17,7 @@ LAYERS = [
     {"errors"},
     {"settings"},
     {"shapes", "threads"},
+    {"upsampling"},
     {"kernels"},
     {"functional"},
     {"parameter", "initializers", "context", "versions"},

@@ -24,6 +24,11 @@ VALUES = [
     "test_softmax_cross_entropy.py",
     "test_updates.py",
     "test_denormals.py",
+    "test_functions.py",
+    "test_local_response_norm.py",
+    "test_group_norm.py",
+    "test_conv_transpose2d.py",
+    "test_resample.py",
 ]
 CHOSEN = cpu_features()["kernels"]
 AVAILABLE = cpu_features()["available"]

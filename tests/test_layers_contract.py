@@ -10,6 +10,8 @@ from layouts import LAYOUTS, freeze
 
 from convnet.errors import DTypeError, ShapeError
 from convnet.layers import (
+    ELU,
+    GELU,
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
     Add,
@@ -19,19 +21,32 @@ from convnet.layers import (
     Concat,
     Context,
     Conv2d,
+    ConvTranspose2d,
     Dense,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
     Graph,
+    GroupNorm,
+    HardSigmoid,
+    HardSwish,
     Identity,
+    LeakyReLU,
+    LocalResponseNorm,
     MaxPool2d,
     Multiply,
+    Pad2d,
     PadChannels,
     Parallel,
+    PReLU,
     ReLU,
     ReLU6,
     Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+    Upsample2d,
 )
 from convnet.layers.fused import BatchNormReLU
 
@@ -42,6 +57,18 @@ CASES = {
     "Conv2d-groups": (lambda dtype: Conv2d(4, 8, 3, padding=((1, 0), (2, 1)), groups=2, rng=0, dtype=dtype), IMAGE),
     "Conv2d-no-bias": (lambda dtype: Conv2d(4, 4, 3, groups=4, bias=False, rng=0, dtype=dtype), IMAGE),
     "Conv2d-depthwise": (lambda dtype: Conv2d(4, 4, 3, 2, 1, groups=4, rng=0, dtype=dtype), IMAGE),
+    "ConvTranspose2d": (lambda dtype: ConvTranspose2d(4, 6, 2, 2, rng=0, dtype=dtype), IMAGE),
+    "ConvTranspose2d-general": (
+        lambda dtype: ConvTranspose2d(4, 6, (3, 2), (2, 1), (1, 0), (1, 0), 2, dilation=(1, 2), rng=0, dtype=dtype),
+        IMAGE,
+    ),
+    "ConvTranspose2d-no-bias": (lambda dtype: ConvTranspose2d(4, 3, 3, bias=False, rng=0, dtype=dtype), IMAGE),
+    "Pad2d": (lambda dtype: Pad2d(1), IMAGE),
+    "Pad2d-reflect": (lambda dtype: Pad2d(((1, 2), (3, 0)), "reflect"), IMAGE),
+    "Pad2d-replicate": (lambda dtype: Pad2d((0, 2), "replicate"), IMAGE),
+    "Upsample2d": (lambda dtype: Upsample2d(scale_factor=2), IMAGE),
+    "Upsample2d-bilinear": (lambda dtype: Upsample2d((9, 5), mode="bilinear"), IMAGE),
+    "Upsample2d-corners": (lambda dtype: Upsample2d(11, mode="bilinear", align_corners=True), IMAGE),
     "MaxPool2d": (lambda dtype: MaxPool2d(2), IMAGE),
     "MaxPool2d-general": (lambda dtype: MaxPool2d((2, 3), (2, 1), (1, 1), (1, 2), ceil_mode=True), IMAGE),
     "AvgPool2d": (lambda dtype: AvgPool2d(2), IMAGE),
@@ -54,12 +81,27 @@ CASES = {
     "BatchNorm2d-plain": (lambda dtype: BatchNorm2d(4, 0.1, None, False, dtype=dtype), IMAGE),
     "BatchNormReLU": (lambda dtype: BatchNormReLU(BatchNorm2d(4, dtype=dtype)), IMAGE),
     "BatchNormReLU-pool": (lambda dtype: BatchNormReLU(BatchNorm2d(4, dtype=dtype), MaxPool2d(2)), IMAGE),
+    "GroupNorm": (lambda dtype: GroupNorm(2, 4, dtype=dtype), IMAGE),
+    "GroupNorm-plain": (lambda dtype: GroupNorm(4, 4, 0.1, affine=False, dtype=dtype), IMAGE),
+    "LocalResponseNorm": (lambda dtype: LocalResponseNorm(3, 0.1), IMAGE),
+    "LocalResponseNorm-general": (lambda dtype: LocalResponseNorm(2, 0.2, 0.6, 2), IMAGE),
     "Dense": (lambda dtype: Dense(5, 3, rng=0, dtype=dtype), (5,)),
     "Dense-no-bias": (lambda dtype: Dense(5, 3, bias=False, rng=0, dtype=dtype), (5,)),
     "ReLU": (lambda dtype: ReLU(), IMAGE),
     "ReLU-rows": (lambda dtype: ReLU(), (5,)),
     "ReLU6": (lambda dtype: ReLU6(), IMAGE),
     "ReLU6-rows": (lambda dtype: ReLU6(), (5,)),
+    **{
+        kind.__name__ + form: (lambda dtype, kind=kind: kind(), shape)
+        for kind in (ELU, GELU, HardSigmoid, HardSwish, LeakyReLU, SiLU, Sigmoid, Softmax, Tanh)
+        for form, shape in (("", IMAGE), ("-rows", (5,)))
+    },
+    "ELU-steep": (lambda dtype: ELU(0.5), IMAGE),
+    "GELU-tanh": (lambda dtype: GELU("tanh"), IMAGE),
+    "LeakyReLU-steep": (lambda dtype: LeakyReLU(0.3), IMAGE),
+    "PReLU": (lambda dtype: PReLU(dtype=dtype), IMAGE),
+    "PReLU-channels": (lambda dtype: PReLU(4, 0.1, dtype=dtype), IMAGE),
+    "PReLU-rows": (lambda dtype: PReLU(5, dtype=dtype), (5,)),
     "Dropout": (lambda dtype: Dropout(0.3, rng=0), IMAGE),
     "Dropout-rows": (lambda dtype: Dropout(0.3, rng=0), (5,)),
     "Identity": (lambda dtype: Identity(), IMAGE),
@@ -212,11 +254,19 @@ def test_copies_compute_the_same_and_share_nothing(build, input_shape, duplicate
     "layer",
     [
         Conv2d(4, 2, 3),
+        ConvTranspose2d(4, 2, 3),
         MaxPool2d(2),
         AvgPool2d(2),
         BatchNorm2d(4),
+        GroupNorm(2, 4),
+        LocalResponseNorm(5),
         Flatten(),
         GlobalAvgPool2d(),
+        Pad2d(1),
+        PReLU(),
+        Sigmoid(),
+        Softmax(),
+        Upsample2d(3),
         Identity(),
         PadChannels(1, 1),
         ReLU(),
@@ -246,6 +296,11 @@ def test_without_interest_in_dx_a_layer_may_return_none_and_still_gets_its_gradi
     "layer",
     [
         Conv2d(4, 2, 3),
+        ConvTranspose2d(4, 2, 3),
+        GroupNorm(2, 4),
+        LocalResponseNorm(5),
+        Pad2d(1),
+        Upsample2d(3),
         MaxPool2d(2),
         AvgPool2d(2),
         GlobalAvgPool2d(),
@@ -257,7 +312,7 @@ def test_without_interest_in_dx_a_layer_may_return_none_and_still_gets_its_gradi
 )
 def test_image_layers_refuse_rows(layer):
     who = type(layer).__name__
-    channels = "4" if who in ("Conv2d", "BatchNorm2d") else "c"
+    channels = "4" if who in ("Conv2d", "ConvTranspose2d", "BatchNorm2d", "GroupNorm") else "c"
     with pytest.raises(ShapeError, match=rf"{who}: expected x of shape \(n, {channels}, h, w\), got \(2, 5\)"):
         layer(np.zeros((2, 5), np.float32))
     with pytest.raises(ShapeError, match=rf"{who}: expected an input of shape \({channels}, h, w\), got \(5,\)"):

@@ -9,6 +9,8 @@ from layouts import freeze
 
 import convnet
 from convnet import (
+    ELU,
+    GELU,
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
     Add,
@@ -16,25 +18,38 @@ from convnet import (
     BatchNorm2d,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Dense,
     Dropout,
     DTypeError,
     Flatten,
     GlobalAvgPool2d,
     Graph,
+    GroupNorm,
+    HardSigmoid,
+    HardSwish,
     Identity,
     Layer,
+    LeakyReLU,
+    LocalResponseNorm,
     MaxPool2d,
     Multiply,
+    Pad2d,
     PadChannels,
     Parallel,
     Predictor,
+    PReLU,
     ReLU,
     ReLU6,
     Sequential,
     SettingError,
     ShapeError,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
     UnsupportedError,
+    Upsample2d,
 )
 
 MODELS = {
@@ -102,6 +117,46 @@ MODELS = {
     "read twice": lambda d: (
         Graph({"a": (Conv2d(2, 3, 1, dtype=d), "x"), "r": (ReLU(), "a"), "c": (Add(), ("r", "a"))}),
         (2, 5, 4),
+    ),
+    "activations": lambda d: (
+        Sequential(Conv2d(3, 4, 3, dtype=d), LeakyReLU(0.5), ELU(), HardSwish(), PReLU(4, dtype=d), SiLU(), Softmax()),
+        (3, 9, 8),
+    ),
+    "activations of rows": lambda d: (
+        Sequential(
+            Dense(7, 21, dtype=d), GELU(), GELU("tanh"), PReLU(dtype=d), Tanh(), HardSigmoid(), Sigmoid(), Softmax()
+        ),
+        (7,),
+    ),
+    "normalised": lambda d: (
+        Sequential(
+            Conv2d(3, 4, 1, dtype=d),
+            GroupNorm(2, 4, dtype=d),
+            LocalResponseNorm(3, 0.5),
+            GroupNorm(1, 4, affine=False, dtype=d),
+        ),
+        (3, 9, 8),
+    ),
+    "transposed": lambda d: (
+        Sequential(
+            ConvTranspose2d(3, 4, 3, 2, 1, 1, dtype=d),
+            ReLU(),
+            ConvTranspose2d(4, 6, (2, 3), padding=(2, 1), groups=2, bias=False, dtype=d),
+            ConvTranspose2d(6, 2, 3, padding=1, dilation=(1, 2), dtype=d),
+        ),
+        (3, 4, 5),
+    ),
+    "resized": lambda d: (
+        Sequential(
+            Conv2d(3, 5, 1, dtype=d),
+            Pad2d(((1, 0), (2, 1)), "reflect"),
+            Upsample2d(scale_factor=2),
+            Upsample2d(scale_factor=2, mode="bilinear"),
+            Pad2d(1),
+            Pad2d(1, "replicate"),
+            Upsample2d((9, 3)),
+        ),
+        (3, 4, 6),
     ),
     "nothing": lambda d: (Sequential(Dropout(0.5)), (2, 3, 4)),
     "empty": lambda d: (Sequential(), (7,)),

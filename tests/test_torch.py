@@ -6,7 +6,20 @@ from bounds import assert_equal, assert_within
 from geometries import CONV_EDGES, POOL_EDGES, sampled_conv, sampled_pool
 from oracles import conv2d_sides, pair, windows
 
-from convnet import BatchNorm2d, Context, functional
+from convnet import (
+    ELU,
+    GELU,
+    BatchNorm2d,
+    Context,
+    HardSigmoid,
+    HardSwish,
+    LeakyReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+    functional,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -270,3 +283,132 @@ def test_clipping(rng):
     updates.clip_value(0.2)
     for leaf, g in zip(leaves, grads, strict=True):
         assert_equal(g, leaf.grad.numpy())
+
+
+# ---- normalisations, activations, transposed convolution, resizing ---------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [(5, 5e-4, 0.75, 2.0), (4, 1.0, 0.6, 1.0), (1, 0.5, 0.5, 1.0), (9, 1.0, 1.0, 0.5)])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 19, 8, 9)], ids=str)
+def test_local_response_norm(shape, settings, rng):
+    x, dy = 3 * rng.standard_normal((2, *shape))
+    (leaf,) = _leaves(x)
+    expected = torch.nn.functional.local_response_norm(leaf, *settings)
+    ours = dict(zip(("size", "alpha", "beta", "k"), settings, strict=True))
+    _assert_close(functional.local_response_norm(x, **ours), expected.detach().numpy(), "y")
+    dx = functional.local_response_norm_backward(dy, x, **ours)
+    _assert_close(dx, *_gradients(expected, dy, leaf), "dx")
+
+
+@pytest.mark.parametrize("groups", [1, 3, 6])
+@pytest.mark.parametrize("shape", [(2, 6, 1, 1), (3, 18, 8, 9), (1, 66, 40, 21)], ids=str)
+def test_group_norm(shape, groups, rng):
+    if shape[1] * shape[2] == groups:
+        pytest.skip("PyTorch refuses one value a group")
+    x, dy = rng.standard_normal((2, *shape))
+    w, b = rng.standard_normal((2, shape[1]))
+    leaves = _leaves(x, w, b)
+    expected = torch.nn.functional.group_norm(leaves[0], groups, *leaves[1:], 1e-3)
+    y, mean, var = functional.group_norm(x, groups, w, b, eps=1e-3)
+    _assert_close(y, expected.detach().numpy(), "y")
+    gradients = functional.group_norm_backward(dy, x, mean, var, w, eps=1e-3)
+    for name, got, exact in zip(("dx", "dw", "db"), gradients, _gradients(expected, dy, *leaves), strict=True):
+        _assert_close(got, exact, name)
+
+
+ACTIVATIONS = [
+    (ELU(0.7), lambda x: torch.nn.functional.elu(x, 0.7)),
+    (GELU(), torch.nn.functional.gelu),
+    (GELU("tanh"), lambda x: torch.nn.functional.gelu(x, approximate="tanh")),
+    (HardSigmoid(), lambda x: torch.nn.functional.relu6(x + 3) / 6),  # whose own gradient takes 1 / 6 from float32
+    (HardSwish(), torch.nn.functional.hardswish),
+    (LeakyReLU(0.3), lambda x: torch.nn.functional.leaky_relu(x, 0.3)),
+    (SiLU(), torch.nn.functional.silu),
+    (Sigmoid(), torch.sigmoid),
+    (Softmax(), lambda x: torch.softmax(x, 1)),
+    (Tanh(), torch.tanh),
+]
+
+
+@pytest.mark.parametrize(("layer", "theirs"), ACTIVATIONS, ids=[repr(layer) for layer, _ in ACTIVATIONS])
+def test_activations(layer, theirs, rng):
+    x, dy = 4 * rng.standard_normal((2, 3, 19, 5, 8))
+    x[0, :6] = np.reshape([0, 3, -3, 700, -700, 1e-9], (6, 1, 1))
+    (leaf,) = _leaves(x)
+    expected, ctx = theirs(leaf), Context()
+    _assert_close(layer.forward(x, ctx), expected.detach().numpy(), "y")
+    _assert_close(layer.backward(dy, ctx), *_gradients(expected, dy, leaf), "dx")
+
+
+@pytest.mark.parametrize("slopes", [1, 19])
+def test_prelu(slopes, rng):
+    x, dy = rng.standard_normal((2, 3, 19, 5, 8))
+    x[0, 0] = 0
+    weight = rng.standard_normal(slopes)
+    leaves = _leaves(x, weight)
+    expected = torch.nn.functional.prelu(*leaves)
+    assert_equal(functional.prelu(x, weight), expected.detach().numpy())
+    dx, dweight = functional.prelu_backward(dy, x, weight)
+    exact = _gradients(expected, dy, *leaves)
+    assert_equal(dx, exact[0])
+    _assert_close(dweight, exact[1], "dweight")
+
+
+TRANSPOSED = [
+    ((2, 3, 4, 5), (2, 3, 3), {}),
+    ((1, 5, 4, 6), (4, 3, 3), {"stride": 2, "padding": 1, "output_padding": 1}),
+    ((2, 4, 5, 3), (3, 4, 4), {"stride": 2, "padding": 1, "groups": 2}),
+    ((1, 2, 3, 4), (2, 2, 3), {"stride": (2, 1), "output_padding": (2, 0), "dilation": 3}),
+    ((3, 40, 9, 9), (24, 3, 3), {"padding": 1}),
+    ((2, 6, 7, 7), (1, 3, 3), {"groups": 6, "stride": 3, "padding": 2}),
+]
+
+
+@pytest.mark.parametrize(("x_shape", "w_shape", "settings"), TRANSPOSED, ids=str)
+def test_conv_transpose2d(x_shape, w_shape, settings, rng):
+    x, w = rng.standard_normal(x_shape), rng.standard_normal((x_shape[1], *w_shape))
+    b = rng.standard_normal(w_shape[0] * settings.get("groups", 1))
+    leaves = _leaves(x, w, b)
+    expected = torch.nn.functional.conv_transpose2d(*leaves, **settings)
+    _assert_close(functional.conv_transpose2d(x, w, b, **settings), expected.detach().numpy(), "y")
+    dy = rng.standard_normal(expected.shape)
+    gradients = functional.conv_transpose2d_backward(dy, x, w, **settings)
+    for name, got, exact in zip(("dx", "dw", "db"), gradients, _gradients(expected, dy, *leaves), strict=True):
+        _assert_close(got, exact, name)
+
+
+@pytest.mark.parametrize(
+    ("mode", "theirs"), [("zeros", "constant"), ("reflect", "reflect"), ("replicate", "replicate")]
+)
+def test_pad2d(mode, theirs, rng):
+    x = rng.integers(-9, 10, (2, 5, 4, 6)) * 1.0
+    (leaf,) = _leaves(x)
+    expected = torch.nn.functional.pad(leaf, (3, 0, 1, 2), mode=theirs)
+    assert_equal(functional.pad2d(x, ((1, 2), (3, 0)), mode=mode), expected.detach().numpy())
+    dy = rng.integers(-9, 10, expected.shape) * 1.0
+    assert_equal(functional.pad2d_backward(dy, (4, 6), ((1, 2), (3, 0)), mode=mode), *_gradients(expected, dy, leaf))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"size": (9, 11)},
+        {"size": (3, 2)},
+        {"scale_factor": 2},
+        {"scale_factor": (2.5, 1.3)},
+        {"size": (9, 11), "mode": "bilinear", "align_corners": False},
+        {"size": (3, 1), "mode": "bilinear", "align_corners": False},
+        {"scale_factor": (1.7, 0.6), "mode": "bilinear", "align_corners": False},
+        {"scale_factor": 2, "mode": "bilinear", "align_corners": True},
+        {"size": (1, 2), "mode": "bilinear", "align_corners": True},
+    ],
+    ids=str,
+)
+def test_upsample2d(settings, rng):
+    x = rng.standard_normal((2, 5, 4, 6))
+    (leaf,) = _leaves(x)
+    expected = torch.nn.functional.interpolate(leaf, **settings)
+    _assert_close(functional.upsample2d(x, **settings), expected.detach().numpy(), "y")
+    dy = rng.standard_normal(expected.shape)
+    dx = functional.upsample2d_backward(dy, (4, 6), **settings)
+    _assert_close(dx, *_gradients(expected, dy, leaf), "dx")

@@ -13,7 +13,7 @@ def _dense_memory(x: FloatArray) -> tuple[FloatArray, bool]:
     return contiguous(x), False
 
 
-def _mapped(kernel: Callable[[FloatArray, FloatArray], None], x: FloatArray, who: str) -> FloatArray:
+def mapped(kernel: Callable[[FloatArray, FloatArray], None], x: FloatArray, who: str) -> FloatArray:
     """Apply a function of each element."""
     array, maps = _dense_memory(floats(x, who, "x"))
     y = empty(array.shape, array.dtype)
@@ -21,11 +21,15 @@ def _mapped(kernel: Callable[[FloatArray, FloatArray], None], x: FloatArray, who
     return to_nchw(y) if maps else y
 
 
-def _mapped_backward(
-    kernel: Callable[[FloatArray, FloatArray, FloatArray], None], dy: FloatArray, y: FloatArray, who: str
+def mapped_backward(
+    kernel: Callable[[FloatArray, FloatArray, FloatArray], None],
+    dy: FloatArray,
+    y: FloatArray,
+    who: str,
+    name: str = "y",
 ) -> FloatArray:
-    """Apply a function of each element of dy and y, in the order of y's memory."""
-    y = floats(y, who, "y")
+    """Apply a function of each element of dy and y, in the order of y's memory; errors call y by ``name``."""
+    y = floats(y, who, name)
     dy = same_dtype(y, dy, who, "dy")
     expect_shape(dy, y.shape, who, "dy")
     out, maps = _dense_memory(y)
@@ -59,7 +63,7 @@ def relu(x: FloatArray) -> FloatArray:
     >>> relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    return _mapped(kernels.relu_forward, x, "relu")
+    return mapped(kernels.relu_forward, x, "relu")
 
 
 def relu_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
@@ -79,7 +83,7 @@ def relu_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
     ------
     ShapeError, DTypeError
     """
-    return _mapped_backward(kernels.relu_gradient, dy, y, "relu_backward")
+    return mapped_backward(kernels.relu_gradient, dy, y, "relu_backward")
 
 
 def relu6(x: FloatArray) -> FloatArray:
@@ -106,7 +110,7 @@ def relu6(x: FloatArray) -> FloatArray:
     >>> relu6(np.array([-1.0, 2.0, 7.0]))
     array([0., 2., 6.])
     """
-    return _mapped(kernels.relu6_forward, x, "relu6")
+    return mapped(kernels.relu6_forward, x, "relu6")
 
 
 def relu6_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
@@ -126,7 +130,7 @@ def relu6_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
     ------
     ShapeError, DTypeError
     """
-    return _mapped_backward(kernels.relu6_gradient, dy, y, "relu6_backward")
+    return mapped_backward(kernels.relu6_gradient, dy, y, "relu6_backward")
 
 
 def add(a: FloatArray, b: FloatArray) -> FloatArray:

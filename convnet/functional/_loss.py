@@ -6,7 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convnet.errors import DataError, DTypeError, ShapeError
-from convnet.functional._arrays import FloatArray, contiguous, empty, expect_shape, floats, same_dtype
+from convnet.functional._arrays import (
+    FloatArray,
+    contiguous,
+    empty,
+    expect_shape,
+    floats,
+    same_dtype,
+    to_nchw,
+    to_nhwc,
+)
+from convnet.kernels import activation
 from convnet.kernels import elementwise as kernels
 
 
@@ -18,16 +28,18 @@ def _logits(logits: object, who: str) -> FloatArray:
 
 
 def softmax(logits: FloatArray) -> FloatArray:
-    """Turn each row of logits into probabilities: ``p[j] = exp(z[j]) / sum over i of exp(z[i])``.
+    """Turn each row of logits, or the channels of each pixel, into probabilities that add up to 1.
+
+    ``p[j] = exp(z[j]) / sum over i of exp(z[i])``.
 
     Parameters
     ----------
-    logits : array of shape (n, classes), float32 or float64
+    logits : array of shape (n, classes) or (n, classes, h, w), float32 or float64
 
     Returns
     -------
-    array of shape (n, classes)
-        Positive rows that add up to 1; computed with the row's maximum subtracted, so that nothing overflows.
+    array of the shape of logits
+        Computed with the largest logit subtracted, so that nothing overflows; maps are channels-last in memory.
 
     Raises
     ------
@@ -39,10 +51,50 @@ def softmax(logits: FloatArray) -> FloatArray:
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
-    logits = _logits(logits, "softmax")
-    p = empty(logits.shape, logits.dtype)
-    kernels.softmax_cross_entropy(logits, None, None, p, 1.0)
-    return p
+    z = _classes_last(floats(logits, "softmax", "logits"), "softmax", "logits")
+    p = empty(z.shape, z.dtype)
+    if z.size:
+        _softmax_operation(z).run(z.reshape(-1), p.reshape(-1), len(z))
+    return to_nchw(p) if p.ndim == 4 else p
+
+
+def softmax_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
+    """Gradient of `softmax`: ``dx[j] = y[j] * (dy[j] - sum over i of dy[i] * y[i])``.
+
+    Parameters
+    ----------
+    dy : array of y's shape
+    y : array of shape (n, classes) or (n, classes, h, w), float32 or float64
+        What `softmax` returned.
+
+    Returns
+    -------
+    array of y's shape
+
+    Raises
+    ------
+    ShapeError, DTypeError
+    """
+    who = "softmax_backward"
+    y = floats(y, who, "y")
+    dy = same_dtype(y, dy, who, "dy")
+    expect_shape(dy, y.shape, who, "dy")
+    p, gradient = _classes_last(y, who, "y"), _classes_last(dy, who, "dy")
+    dx = empty(p.shape, p.dtype)
+    if p.size:
+        _softmax_operation(p).gradient(gradient.reshape(-1), p.reshape(-1), dx.reshape(-1), len(p))
+    return to_nchw(dx) if dx.ndim == 4 else dx
+
+
+def _classes_last(array: FloatArray, who: str, name: str) -> FloatArray:
+    if array.ndim not in (2, 4):
+        raise ShapeError(f"{who}: expected {name} of shape (n, classes) or (n, classes, h, w), got {array.shape}")
+    return to_nhwc(array) if array.ndim == 4 else contiguous(array)
+
+
+def _softmax_operation(z: FloatArray) -> activation.Softmax:
+    """Of images whose classes come last."""
+    return activation.Softmax(z.itemsize, z[0].size // z.shape[-1], z.shape[-1])
 
 
 def _labels(targets: NDArray[Any], logits: FloatArray, who: str) -> NDArray[np.int64]:

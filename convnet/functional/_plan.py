@@ -8,10 +8,14 @@ from convnet.errors import DTypeError, ShapeError
 from convnet.functional._algorithm import PLANNED, Problem, takes_winograd
 from convnet.functional._arrays import FloatArray, empty, floats, to_nchw, to_nhwc
 from convnet.functional._conv import geometry as conv_geometry
+from convnet.functional._group_norm import group_norm_operation
 from convnet.functional._pool import Geometry
 from convnet.functional._pool import geometry as pool_geometry
+from convnet.functional._resample import Axis, PadMode, UpsampleMode, pad_axes, resampling, spread_axis, upsample_axes
+from convnet.functional._response import response_operation
+from convnet.kernels import activation as activations
 from convnet.kernels import plan as kernels
-from convnet.shapes import IntPair, Padding, pair
+from convnet.shapes import IntPair, Padding, Sides, pair
 
 Shape = tuple[int, ...]
 
@@ -134,6 +138,21 @@ class Plan:
         c, height, width = input_shape
         self._plan.adaptive_pool2d(x, y, c, (height, width), output_size, False)
 
+    def activation(self, x: int, y: int, input_shape: Shape, *, function: str, a: float) -> None:
+        """Apply a function to each number."""
+        elements = math.prod(input_shape)
+        self._plan.apply(x, y, elements, activations.Activation(function, a, self.dtype.itemsize, elements))
+
+    def prelu(self, x: int, y: int, input_shape: Shape, *, weight: FloatArray) -> None:
+        """Rectify with slopes."""
+        elements = math.prod(input_shape)
+        self._plan.apply(x, y, elements, activations.PReLU(weight, self.dtype.itemsize, elements))
+
+    def softmax(self, x: int, y: int, input_shape: Shape) -> None:
+        """Turn rows, or the channels of each pixel, into probabilities."""
+        elements, classes = math.prod(input_shape), input_shape[0]
+        self._plan.apply(x, y, elements, activations.Softmax(self.dtype.itemsize, elements // classes, classes))
+
     def add(self, a: int, b: int, y: int, input_shape: Shape, *, relu: bool = False) -> None:
         """Add two maps; with ``relu`` rectify."""
         self._plan.add(a, b, y, math.prod(input_shape), relu)
@@ -153,12 +172,63 @@ class Plan:
         elements, dtype = math.prod(input_shape), self.dtype
         self._plan.batch_norm(x, y, elements, mean.astype(dtype), scale.astype(dtype), shift.astype(dtype), relu)
 
+    def group_norm(
+        self,
+        x: int,
+        y: int,
+        input_shape: Shape,
+        *,
+        groups: int,
+        eps: float,
+        weight: FloatArray | None,
+        bias: FloatArray | None,
+    ) -> None:
+        """Normalise groups of channels."""
+        operation = group_norm_operation(input_shape, self.dtype, groups, eps, weight, bias)
+        self._plan.apply(x, y, math.prod(input_shape), operation)
+
+    def local_response_norm(
+        self, x: int, y: int, input_shape: Shape, *, size: int, alpha: float, beta: float, k: float
+    ) -> None:
+        """Divide by what the channels around have."""
+        operation = response_operation(input_shape, self.dtype, size, alpha, beta, k, "Plan")
+        self._plan.apply(x, y, math.prod(input_shape), operation)
+
     def multiply(self, a: int, b: int, y: int, a_shape: Shape, b_shape: Shape) -> None:
         """Multiply two arrays of one shape, or maps with a gate (c, 1, 1)."""
         if math.prod(a_shape) < math.prod(b_shape):
             a, b, a_shape, b_shape = b, a, b_shape, a_shape
         gate = a_shape != b_shape
         self._plan.multiply(a, b, y, math.prod(a_shape), math.prod(b_shape) if gate else 0)
+
+    def pad2d(self, x: int, y: int, input_shape: Shape, *, padding: Padding, mode: PadMode) -> None:
+        """Put pixels around maps."""
+        self._resample(x, y, input_shape, *pad_axes((input_shape[1], input_shape[2]), padding, mode, "Plan"))
+
+    def upsample2d(
+        self,
+        x: int,
+        y: int,
+        input_shape: Shape,
+        *,
+        size: IntPair | None,
+        scale_factor: float | tuple[float, float] | None,
+        mode: UpsampleMode,
+        align_corners: bool,
+    ) -> None:
+        """Interpolate."""
+        sizes = input_shape[1], input_shape[2]
+        self._resample(x, y, input_shape, *upsample_axes(sizes, size, scale_factor, mode, align_corners, "Plan"))
+
+    def spread(self, x: int, y: int, input_shape: Shape, *, stride: tuple[int, int], sides: Sides) -> None:
+        """Lay pixels ``stride`` apart between zeros, with ``sides`` more around, or less where that is negative."""
+        axes = (spread_axis(*axis) for axis in zip(input_shape[1:], stride, sides, strict=True))
+        self._resample(x, y, input_shape, *axes)
+
+    def _resample(self, x: int, y: int, input_shape: Shape, rows: Axis, cols: Axis) -> None:
+        c, height, width = input_shape
+        elements = c * (len(rows.first) - 1) * (len(cols.first) - 1)
+        self._plan.apply(x, y, elements, resampling(rows, cols, (height, width), c, self.dtype))
 
     def place(self, x: int, y: int, input_shape: Shape, *, first: int, channels: int, zero: bool = False) -> None:
         """Make x some of the ``channels`` of y, from ``first`` on; with ``zero`` clear the others."""

@@ -10,6 +10,8 @@ import numpy as np
 
 from convnet.errors import ShapeError, UnsupportedError
 from convnet.layers import (
+    ELU,
+    GELU,
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
     Add,
@@ -18,22 +20,36 @@ from convnet.layers import (
     BatchNorm2d,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Dense,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
     Graph,
+    GroupNorm,
+    HardSigmoid,
+    HardSwish,
     Identity,
     Layer,
+    LeakyReLU,
+    LocalResponseNorm,
     MaxPool2d,
     Merge,
     Multiply,
+    Pad2d,
     PadChannels,
     Parallel,
+    PReLU,
     ReLU,
     ReLU6,
     Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+    Upsample2d,
 )
+from convnet.layers.elementwise import Elementwise
 
 Shape = tuple[int, ...]
 
@@ -108,6 +124,32 @@ def _conv2d(program: Program, layer: Conv2d, x: int) -> int:
     return program.emit("conv2d", x, shape=layer.output_shape(program.shapes[x]), **settings)
 
 
+def _conv_transpose2d(program: Program, layer: ConvTranspose2d, x: int) -> int:
+    """A convolution of pixels that lie a stride apart, between zeros, with flipped weights.
+
+    With a stride it multiplies mostly zeros: for 2 four times as much as the layer itself does.
+    """
+    shape = layer.output_shape(program.shapes[x])
+    reach = [d * (k - 1) - p for k, d, p in zip(layer.kernel_size, layer.dilation, layer.padding, strict=True)]
+    sides = tuple((side, side + more) for side, more in zip(reach, layer.output_padding, strict=True))
+    if layer.stride != (1, 1) or min(reach) < 0:
+        c, h, w = program.shapes[x]
+        sizes = ((length - 1) * s + 1 + sum(side) for length, s, side in zip((h, w), layer.stride, sides, strict=True))
+        x = program.emit("spread", x, shape=(c, *sizes), stride=layer.stride, sides=sides)
+        sides = ((0, 0), (0, 0))
+    weight, groups = layer.weight.value, layer.groups
+    blocks = weight.reshape(groups, -1, *weight.shape[1:]).transpose(0, 2, 1, 3, 4)[..., ::-1, ::-1]
+    settings = {
+        "w": np.ascontiguousarray(blocks).reshape(layer.out_channels, -1, *layer.kernel_size),
+        "b": None if layer.bias is None else layer.bias.value,
+        "stride": (1, 1),
+        "padding": sides,
+        "dilation": layer.dilation,
+        "groups": groups,
+    }
+    return program.emit("conv2d", x, shape=shape, **settings)
+
+
 def _dense(program: Program, layer: Dense, x: int) -> int:
     bias = None if layer.bias is None else layer.bias.value
     shape = layer.output_shape(program.shapes[x])
@@ -122,6 +164,26 @@ def _batch_norm(program: Program, layer: BatchNorm2d, x: int) -> int:
     shift = np.zeros_like(scale) if layer.bias is None else layer.bias.value.astype(np.float64)
     mean = layer.running_mean.astype(np.float64)
     return program.emit("batch_norm", x, shape=shape, mean=mean, scale=scale, shift=shift)
+
+
+def _elementwise(program: Program, layer: Elementwise, x: int) -> int:
+    shape = layer.output_shape(program.shapes[x])
+    return program.emit("activation", x, shape=shape, function=layer._function, a=layer._a)
+
+
+def _prelu(program: Program, layer: PReLU, x: int) -> int:
+    return program.emit("prelu", x, shape=layer.output_shape(program.shapes[x]), weight=layer.weight.value)
+
+
+def _group_norm(program: Program, layer: GroupNorm, x: int) -> int:
+    weight, bias = (None if p is None else p.value for p in (layer.weight, layer.bias))
+    settings = {"groups": layer.num_groups, "eps": layer.eps, "weight": weight, "bias": bias}
+    return program.emit("group_norm", x, shape=layer.output_shape(program.shapes[x]), **settings)
+
+
+def _local_response_norm(program: Program, layer: LocalResponseNorm, x: int) -> int:
+    shape = layer.output_shape(program.shapes[x])
+    return program.emit("local_response_norm", x, shape=shape, size=layer.size, **layer._constants)
 
 
 def _adaptive_pool2d(name: str) -> Lowering:
@@ -149,6 +211,15 @@ def _pairs(name: str) -> Lowering:
 
 def _concat(program: Program, layer: Concat, *inputs: int) -> int:
     return program.emit("concat", *inputs, shape=layer.output_shape([program.shapes[value] for value in inputs]))
+
+
+def _pad2d(program: Program, layer: Pad2d, x: int) -> int:
+    shape = layer.output_shape(program.shapes[x])
+    return program.emit("pad2d", x, shape=shape, padding=layer.padding, mode=layer.mode)
+
+
+def _upsample2d(program: Program, layer: Upsample2d, x: int) -> int:
+    return program.emit("upsample2d", x, shape=layer.output_shape(program.shapes[x]), **layer._interpolation)
 
 
 def _pad_channels(program: Program, layer: PadChannels, x: int) -> int:
@@ -187,17 +258,25 @@ _LOWERINGS: dict[type[Layer], Lowering] = {
     BatchNorm2d: _batch_norm,
     Concat: _concat,
     Conv2d: _conv2d,
+    ConvTranspose2d: _conv_transpose2d,
     Dense: _dense,
     Dropout: _nothing,
+    **dict.fromkeys((ELU, GELU, HardSigmoid, HardSwish, LeakyReLU, SiLU, Sigmoid, Tanh), _elementwise),
+    PReLU: _prelu,
+    Softmax: _plain("softmax"),
     Flatten: _plain("flatten"),
     GlobalAvgPool2d: _adaptive_pool2d("adaptive_avg_pool2d"),
     Graph: _graph,
+    GroupNorm: _group_norm,
     Identity: _nothing,
+    LocalResponseNorm: _local_response_norm,
     MaxPool2d: _pool2d("max_pool2d"),
     Multiply: _pairs("multiply"),
+    Pad2d: _pad2d,
     PadChannels: _pad_channels,
     Parallel: _graph,
     ReLU: _plain("relu"),
     ReLU6: _plain("relu6"),
     Sequential: _graph,
+    Upsample2d: _upsample2d,
 }

@@ -254,6 +254,47 @@ cdef bint run_flatten(const Step *step, Py_ssize_t n, const char *a, const char 
     return True
 
 
+# ---- operations of other modules -------------------------------------------------------------------------------------
+
+
+cdef class Operation:
+    """A function of images of one size, with its settings: run by itself, or a step of a plan."""
+
+    def run(self, const real[::1] x, real[::1] y, Py_ssize_t n):
+        """Apply it to n images."""
+        cdef bint enough
+        if y.shape[0] == 0:
+            return
+        cdef const char *source = NULL if x.shape[0] == 0 else <const char *> &x[0]
+        cdef char *result = <char *> &y[0]
+        with nogil:
+            enough = self.apply(self.state, n, source, result)
+        if not enough:
+            raise MemoryError(f"{type(self).__name__}: no memory for its scratch space")
+
+
+cdef const char *address_of(array, Py_ssize_t item) except? NULL:
+    cdef const float[::1] singles
+    cdef const double[::1] doubles
+    if array is None or len(array) == 0:
+        return NULL
+    if item == sizeof(float):
+        singles = array
+        return <const char *> &singles[0]
+    doubles = array
+    return <const char *> &doubles[0]
+
+
+cdef struct Applied:
+    Apply apply
+    const void *state
+
+
+cdef bint run_operation(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
+    cdef const Applied *s = <const Applied *> step.state
+    return s.apply(s.state, n, a, y)
+
+
 # ---- the plan --------------------------------------------------------------------------------------------------------
 
 
@@ -369,6 +410,15 @@ cdef class Plan:
         step.run = run_pool_step
         self.count += 1
         return True
+
+    def apply(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t elements, Operation operation):
+        """An operation whose result has so many elements."""
+        cdef Step *step = self.new_step(x_place, 0, y_place, elements, sizeof(Applied))
+        cdef Applied *s = <Applied *> step.state
+        s.apply, s.state = operation.apply, operation.state
+        self.arrays.append(operation)
+        step.run = run_operation
+        self.count += 1
 
     def relu(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t elements):
         """y = max(x, 0), NaN passes."""

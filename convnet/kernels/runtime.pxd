@@ -77,6 +77,20 @@ cdef extern from "kernels.h" nogil:
         ptrdiff_t pixels, channels, vectors
         const int32_t *index
 
+    ctypedef enum cn_function:
+        CN_LEAKY_RELU, CN_ELU, CN_GELU, CN_GELU_TANH, CN_SILU, CN_HARD_SWISH, CN_HARD_SIGMOID, CN_SIGMOID, CN_TANH
+
+    ctypedef struct cn_response:
+        ptrdiff_t pixels, channels, before, after
+        double scale, power, offset
+        void *scratch
+
+    ctypedef struct cn_blend:
+        ptrdiff_t rows, n, step
+        const int32_t *first
+        const int32_t *source
+        const void *weight
+
     ctypedef struct cn_kernels:
         ptrdiff_t lanes
         void (*product)(const cn_product *p) noexcept nogil
@@ -132,9 +146,25 @@ cdef extern from "kernels.h" nogil:
             void *dw, const void *dy, const void *x, const cn_depthwise_run *run
         ) noexcept nogil
         void (*spread)(void *to, const void *x, const cn_spread *spread) noexcept nogil
+        void (*activation)(void *y, const void *x, ptrdiff_t n, cn_function function, double a) noexcept nogil
+        void (*activation_gradient)(
+            void *dx, const void *dy, const void *saved, ptrdiff_t n, cn_function function, double a
+        ) noexcept nogil
+        void (*prelu)(void *y, const void *x, const void *slope, ptrdiff_t n, ptrdiff_t row) noexcept nogil
+        void (*prelu_gradient)(
+            void *dx, void *sums, const void *dy, const void *x, const void *slope, ptrdiff_t n, ptrdiff_t row
+        ) noexcept nogil
+        void (*local_response)(void *y, const void *x, const cn_response *response) noexcept nogil
+        void (*local_response_gradient)(
+            void *dx, const void *dy, const void *x, const cn_response *response
+        ) noexcept nogil
+        void (*blend)(void *y, const void *x, const cn_blend *blend) noexcept nogil
         double (*softmax)(
             void *gradient, const void *logits, const int64_t *labels, const void *targets, ptrdiff_t rows,
             ptrdiff_t classes, double scale
+        ) noexcept nogil
+        void (*softmax_gradient)(
+            void *dx, const void *dp, const void *p, ptrdiff_t rows, ptrdiff_t classes
         ) noexcept nogil
         void (*moments)(
             double *mean, double *squares, const void *x, ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t fold,

@@ -4,13 +4,17 @@ import numpy as np
 import numpy.typing as npt
 
 from convnet.context import Context
-from convnet.errors import ShapeError
+from convnet.errors import SettingError, ShapeError
 from convnet.functional import (
     batch_norm,
     batch_norm_backward,
     batch_norm_inference,
     batch_norm_relu_pool,
     batch_norm_relu_pool_backward,
+    group_norm,
+    group_norm_backward,
+    local_response_norm,
+    local_response_norm_backward,
 )
 from convnet.layers._checks import check_image_shape, check_images, float_dtype
 from convnet.layers._geometry import brief
@@ -18,7 +22,7 @@ from convnet.layers._layer import Layer, Shape
 from convnet.parameter import Parameter
 from convnet.settings import integer, real
 
-__all__ = ["BatchNorm2d"]
+__all__ = ["BatchNorm2d", "GroupNorm", "LocalResponseNorm"]
 
 
 class BatchNorm2d(Layer):
@@ -187,3 +191,160 @@ class BatchNorm2d(Layer):
     def _settings(self) -> str:
         settings = {"eps": self.eps, "momentum": self.momentum, "affine": self.weight is not None}
         return brief(f"{self.num_features}", settings, {"eps": 1e-5, "momentum": 0.1, "affine": True})
+
+
+class GroupNorm(Layer):
+    """Each group of an image's channels with mean 0 and variance 1 over the map, then scaled and shifted by channel.
+
+    ``y = (x - mean) / sqrt(var + eps) * weight + bias``, whatever the batch: training and inference are the same, and
+    small batches cost no accuracy. Wu and He, arXiv:1803.08494.
+
+    Parameters
+    ----------
+    num_groups : int
+        Number of groups, a divisor of ``num_channels``: 1 normalises whole images (layer normalisation), as many as
+        channels each by itself (instance normalisation); the paper takes 32.
+    num_channels : int
+    eps : float
+        Added to the (biased) variance.
+    affine : bool
+        Whether there are a ``weight`` and a ``bias``, one number a channel each; they start as 1 and 0.
+    dtype : float32 or float64
+
+    Attributes
+    ----------
+    weight, bias : Parameter or None
+
+    Raises
+    ------
+    SettingError, DTypeError
+        If a setting is out of range or ``num_groups`` does not divide ``num_channels``.
+
+    Notes
+    -----
+    Saved for backward: ``x``, and mean and variance of each group of each image. Cost: as much as three to four copies
+    of ``x`` forward, and five backward.
+
+    Examples
+    --------
+    >>> x = np.float32([0, 2, 10, 14]).reshape(1, 4, 1, 1)
+    >>> GroupNorm(2, 4)(x).round(2).ravel().tolist()
+    [-1.0, 1.0, -1.0, 1.0]
+    >>> GroupNorm(4, 16, affine=False)
+    GroupNorm(4, 16, affine=False)
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        self.num_groups = integer(num_groups, "GroupNorm num_groups")
+        self.num_channels = integer(num_channels, "GroupNorm num_channels")
+        if self.num_channels % self.num_groups:
+            raise SettingError(
+                f"GroupNorm num_groups: expected a divisor of num_channels={num_channels}, got {num_groups}"
+            )
+        self.eps = real(eps, "GroupNorm eps")
+        self._dtype = float_dtype(dtype, "GroupNorm")
+        self.weight = Parameter(np.ones(self.num_channels, self._dtype)) if affine else None
+        self.bias = Parameter(np.zeros(self.num_channels, self._dtype)) if affine else None
+
+    def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
+        """Normalise ``x`` (n, c, h, w); returns (n, c, h, w), in memory channels-last."""
+        x = check_images(x, "GroupNorm", self.num_channels, self._dtype)
+        w = None if self.weight is None else self.weight.value
+        b = None if self.bias is None else self.bias.value
+        y, mean, var = group_norm(x, self.num_groups, w, b, eps=self.eps)
+        if ctx is not None:
+            ctx.x, ctx.mean, ctx.var = x, mean, var
+        return y
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Add into the gradients of weight and bias; return dx (n, c, h, w), or None if nobody wants it."""
+        dx, _, _ = group_norm_backward(
+            dy,
+            ctx.x,
+            ctx.mean,
+            ctx.var,
+            None if self.weight is None else self.weight.value,
+            eps=self.eps,
+            dx=ctx.wants_dx,
+            dweight=False if self.weight is None else self.weight.grad,
+            dbias=False if self.bias is None else self.bias.grad,
+        )
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of the input."""
+        return check_image_shape(input_shape, "GroupNorm", self.num_channels)
+
+    def _settings(self) -> str:
+        settings = {"eps": self.eps, "affine": self.weight is not None}
+        return brief(f"{self.num_groups}, {self.num_channels}", settings, {"eps": 1e-5, "affine": True})
+
+
+class LocalResponseNorm(Layer):
+    """Each number divided by what the channels around it have at the same pixel.
+
+    ``y[n, c] = x[n, c] / (k + alpha / size * sum of x[n, j] ** 2) ** beta``, the sum over the ``size`` channels j from
+    ``c - size // 2`` on, as far as there are such. Krizhevsky, Sutskever and Hinton 2012, ImageNet classification with
+    deep convolutional neural networks (NIPS 25), section 3.3, with size 5, alpha 5e-4 (1e-4 there, where it is not
+    divided by size), beta 0.75 and k 2.
+
+    Parameters
+    ----------
+    size : int
+        Channels of a window.
+    alpha, beta, k : float
+        At least 0.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
+    Notes
+    -----
+    Saved for backward: ``x``. The powers 0.75, 0.5 and 1 cost two roots a number at most; any other calls libm for each
+    number, which takes several times as long.
+
+    Examples
+    --------
+    >>> LocalResponseNorm(3, alpha=3, beta=1)(np.array([1.0, 2, 3]).reshape(1, 3, 1, 1))[0, :, 0, 0]
+    array([0.16666667, 0.13333333, 0.21428571])
+    >>> LocalResponseNorm(5, k=2)
+    LocalResponseNorm(5, k=2.0)
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        self.size = integer(size, "LocalResponseNorm size")
+        self.alpha = real(alpha, "LocalResponseNorm alpha")
+        self.beta = real(beta, "LocalResponseNorm beta")
+        self.k = real(k, "LocalResponseNorm k")
+
+    @property
+    def _constants(self) -> dict[str, float]:
+        return {"alpha": self.alpha, "beta": self.beta, "k": self.k}
+
+    def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
+        """Normalise ``x`` (n, c, h, w); returns (n, c, h, w), in memory channels-last."""
+        x = check_images(x, "LocalResponseNorm")
+        if ctx is not None:
+            ctx.x = x
+        return local_response_norm(x, self.size, **self._constants)
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Return dx (n, c, h, w), or None if nobody wants it."""
+        return local_response_norm_backward(dy, ctx.x, self.size, **self._constants) if ctx.wants_dx else None
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of the input."""
+        return check_image_shape(input_shape, "LocalResponseNorm")
+
+    def _settings(self) -> str:
+        return brief(f"{self.size}", self._constants, {"alpha": 1e-4, "beta": 0.75, "k": 1.0})

@@ -2,7 +2,17 @@
 
 import numpy as np
 
-from convnet.layers import AdaptiveAvgPool2d, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU, Sequential
+from convnet.layers import (
+    AdaptiveAvgPool2d,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+)
 
 __all__ = ["alexnet"]
 
@@ -13,13 +23,16 @@ def alexnet(
     in_channels: int = 3,
     hidden: int = 4096,
     dropout: float = 0.5,
+    original: bool = False,
     rng: int | np.random.Generator | None = None,
 ) -> Sequential:
     """AlexNet for 224x224 images, in the form for one processor: 61,100,840 parameters.
 
     Krizhevsky, Sutskever and Hinton 2012, ImageNet classification with deep convolutional neural networks (NIPS 25);
     the widths are those of Krizhevsky 2014, arXiv:1404.5997, section 5. Weights have torchvision's names
-    (``features.0.weight``, ``classifier.6.bias``). Without the local response normalisation of the first paper.
+    (``features.0.weight``, ``classifier.6.bias``). Without the local response normalisation of the first paper, unless
+    ``original``: then the widths are its, the channels of three convolutions are in the two groups that it had on two
+    processors, and there are 60,965,224 parameters.
 
     Parameters
     ----------
@@ -31,6 +44,9 @@ def alexnet(
         Width of the two dense layers before the last.
     dropout : float
         Share of the numbers before the first two dense layers that a training pass zeroes.
+    original : bool
+        Whether to build the network of 2012. (Weights start by `he_normal` in both, where the paper takes a standard
+        deviation of 0.01 and some biases of 1.)
     rng : int or numpy.random.Generator, optional
         Where the first weights and the masks of dropout come from.
 
@@ -45,7 +61,24 @@ def alexnet(
     (10,)
     """
     rng = np.random.default_rng(rng)
-    features = Sequential(
+    features = _original_features(in_channels, rng) if original else _features(in_channels, rng)
+    classifier = Sequential(
+        Dropout(dropout, rng=int(rng.integers(2**63))),
+        Dense(256 * 6 * 6, hidden, rng=rng),
+        ReLU(),
+        Dropout(dropout, rng=int(rng.integers(2**63))),
+        Dense(hidden, hidden, rng=rng),
+        ReLU(),
+        Dense(hidden, classes, rng=rng),
+    )
+    return Sequential(
+        {"features": features, "avgpool": AdaptiveAvgPool2d(6), "flatten": Flatten(), "classifier": classifier},
+        input_shape=(in_channels, 224, 224),
+    )
+
+
+def _features(in_channels: int, rng: np.random.Generator) -> Sequential:
+    return Sequential(
         Conv2d(in_channels, 64, 11, stride=4, padding=2, rng=rng),
         ReLU(),
         MaxPool2d(3, 2),
@@ -60,16 +93,25 @@ def alexnet(
         ReLU(),
         MaxPool2d(3, 2),
     )
-    classifier = Sequential(
-        Dropout(dropout, rng=int(rng.integers(2**63))),
-        Dense(256 * 6 * 6, hidden, rng=rng),
-        ReLU(),
-        Dropout(dropout, rng=int(rng.integers(2**63))),
-        Dense(hidden, hidden, rng=rng),
-        ReLU(),
-        Dense(hidden, classes, rng=rng),
-    )
+
+
+def _original_features(in_channels: int, rng: np.random.Generator) -> Sequential:
+    """Sections 3.3 to 3.5 of the first paper, whose alpha of 1e-4 is not divided by the size of the window."""
+    response = 5, 5e-4, 0.75, 2.0  # size, alpha, beta, k
     return Sequential(
-        {"features": features, "avgpool": AdaptiveAvgPool2d(6), "flatten": Flatten(), "classifier": classifier},
-        input_shape=(in_channels, 224, 224),
+        Conv2d(in_channels, 96, 11, stride=4, padding=2, rng=rng),
+        ReLU(),
+        LocalResponseNorm(*response),
+        MaxPool2d(3, 2),
+        Conv2d(96, 256, 5, padding=2, groups=2, rng=rng),
+        ReLU(),
+        LocalResponseNorm(*response),
+        MaxPool2d(3, 2),
+        Conv2d(256, 384, 3, padding=1, rng=rng),
+        ReLU(),
+        Conv2d(384, 384, 3, padding=1, groups=2, rng=rng),
+        ReLU(),
+        Conv2d(384, 256, 3, padding=1, groups=2, rng=rng),
+        ReLU(),
+        MaxPool2d(3, 2),
     )

@@ -1,0 +1,19 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+from convnet.kernels.plan import Operation
+
+FUNCTIONS: dict[str, int]
+
+class Activation(Operation):
+    def __init__(self, name: str, a: float, item: int, image_elements: int) -> None: ...
+    def gradient(self, dy: NDArray[Any], saved: NDArray[Any], dx: NDArray[Any], n: int) -> None: ...
+
+class PReLU(Operation):
+    def __init__(self, slope: NDArray[Any], item: int, image_elements: int) -> None: ...
+    def gradient(self, dy: NDArray[Any], x: NDArray[Any], dx: NDArray[Any], dslope: NDArray[Any]) -> None: ...
+
+class Softmax(Operation):
+    def __init__(self, item: int, image_rows: int, classes: int) -> None: ...
+    def gradient(self, dy: NDArray[Any], y: NDArray[Any], dx: NDArray[Any], n: int) -> None: ...

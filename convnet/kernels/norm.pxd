@@ -1,0 +1,3 @@
+"""What other modules share with norm.pyx."""
+
+cdef Py_ssize_t fold_of(Py_ssize_t c) noexcept nogil
