@@ -58,7 +58,7 @@ try:
         ReLU,
         Sequential,
     )
-    from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
+    from convnet.losses import BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
     from convnet.parameter import Parameter
     from convnet.serialization import load, save
     from convnet.shapes import conv2d_output_size, pool2d_output_size
@@ -67,7 +67,7 @@ except ConvnetError as error:  # a bad CONVNET_CPU, say: told on first use, wher
     _unusable = error
 
 if TYPE_CHECKING:
-    from convnet.training import History, Trainer
+    from convnet.training import History, Trainer, WeightAverage
     from convnet.versions import __version__, show_versions
 
 __all__ = [
@@ -76,6 +76,7 @@ __all__ = [
     "Add",
     "AvgPool2d",
     "BatchNorm2d",
+    "BinaryCrossEntropy",
     "Concat",
     "Context",
     "Conv2d",
@@ -104,6 +105,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "Trainer",
     "UnsupportedError",
+    "WeightAverage",
     "WeightsError",
     "__version__",
     "conv2d_algorithm",
@@ -133,6 +135,7 @@ __all__ = [
 _LATER = {
     "History": "convnet.training",
     "Trainer": "convnet.training",
+    "WeightAverage": "convnet.training",
     "__version__": "convnet.versions",
     "show_versions": "convnet.versions",
 }

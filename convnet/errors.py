@@ -30,4 +30,4 @@ class UnsupportedError(ConvnetError, NotImplementedError):
 
 
 class DivergedError(ConvnetError, ArithmeticError):
-    """Training met a loss that is not finite."""
+    """Training met a loss, or gradients, that are not finite."""

@@ -12,7 +12,7 @@ from convnet.errors import DataError, DTypeError, SettingError, ShapeError
 from convnet.functional import softmax_cross_entropy
 from convnet.settings import real
 
-__all__ = ["Loss", "MeanSquaredError", "SoftmaxCrossEntropy"]
+__all__ = ["BinaryCrossEntropy", "Loss", "MeanSquaredError", "SoftmaxCrossEntropy"]
 
 
 class Loss(ABC):
@@ -159,6 +159,93 @@ class MeanSquaredError(Loss):
         return "MeanSquaredError()"
 
 
+class BinaryCrossEntropy(Loss):
+    """Cross-entropy between targets and the sigmoid of the logits: each number is a yes-or-no question of its own.
+
+    ``loss = mean of -(pos_weight * t * log p + (1 - t) * log(1 - p))`` over all numbers of the batch, with ``p = 1 /
+    (1 + exp(-logit))``; an empty batch has loss 0. For one question an image the model ends in ``Dense(..., 1)``.
+
+    Parameters
+    ----------
+    pos_weight : float or sequence of float, optional
+        How much more a yes counts than a no: one number, or one for each class, which is axis 1 of the logits. No
+        answers divided by yes answers makes up for rare ones.
+
+    Raises
+    ------
+    SettingError
+        If a weight is negative, NaN or infinite.
+
+    Notes
+    -----
+    ``log p = min(z, 0) - log(1 + exp(-abs(z)))``: nothing overflows, and a confident answer keeps its small loss.
+    Saved for backward: the gradient itself, ``((1 - t) * p - pos_weight * t * (1 - p)) / size``. A dozen passes over
+    the logits.
+
+    Examples
+    --------
+    >>> loss, ctx = BinaryCrossEntropy(), Context()
+    >>> round(loss.forward(np.array([[0.0], [2.0]]), np.array([[1.0], [1.0]]), ctx), 4)
+    0.41
+    >>> loss.backward(ctx).round(4)
+    array([[-0.25  ],
+           [-0.0596]])
+    """
+
+    def __init__(self, pos_weight: float | Sequence[float] | np.ndarray | None = None) -> None:
+        self.pos_weight = None if pos_weight is None else _checked_pos_weight(pos_weight)
+
+    def forward(self, logits: np.ndarray, targets: np.ndarray, ctx: Context | None = None) -> float:
+        """Return the loss.
+
+        Parameters
+        ----------
+        logits : ndarray of float32 or float64
+            Any shape.
+        targets : ndarray
+            Numbers from 0 to 1 of the shape of ``logits``; for ``logits`` (n, classes) also class indices (n,), which
+            stand for rows with a one at the class and zeros elsewhere.
+        ctx : Context, optional
+            Receives what `backward` needs.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If the arrays do not fit each other, or the weights.
+        DataError
+            If a target is not from 0 to 1, or a class index out of range.
+        """
+        logits = _floats(logits, "BinaryCrossEntropy", "logits")
+        targets = _one_hot(_checked_targets(targets, logits, "BinaryCrossEntropy"), logits)
+        _check_probabilities(targets, "BinaryCrossEntropy")
+        yes, no = self._weigh(targets), 1 - targets
+        small = np.exp(-np.abs(logits))  # at most 1
+        log_sum, less, more = np.log1p(small), small / (1 + small), 1 / (1 + small)
+        size = max(logits.size, 1)
+        if ctx is not None:
+            p, rest = np.where(logits > 0, more, less), np.where(logits > 0, less, more)
+            ctx.dlogits = (no * p - yes * rest) / logits.dtype.type(size)
+        terms = yes * (np.maximum(-logits, 0) + log_sum) + no * (np.maximum(logits, 0) + log_sum)
+        return float(np.sum(terms, dtype=np.float64) / size)
+
+    def _weigh(self, targets: np.ndarray) -> np.ndarray:
+        """``pos_weight * t`` of the formula of the class."""
+        weights = self.pos_weight
+        if weights is None:
+            return targets
+        if weights.ndim and targets.shape[1:2] != weights.shape:
+            raise ShapeError(
+                f"BinaryCrossEntropy: expected logits of shape (n, {len(weights)}, ...), one class a pos_weight, "
+                f"got {targets.shape}"
+            )
+        shape = (-1, *[1] * (targets.ndim - 2)) if weights.ndim else ()
+        weighted: np.ndarray = targets * weights.astype(targets.dtype).reshape(shape)
+        return weighted
+
+    def __repr__(self) -> str:
+        return f"BinaryCrossEntropy(pos_weight={self.pos_weight})"
+
+
 def _cross_entropy(logits: np.ndarray, q: np.ndarray) -> tuple[float, np.ndarray]:
     """``-sum(q * log_softmax(logits))`` and its gradient, for any ``q`` (n, classes)."""
     shifted = logits - logits.max(axis=1, keepdims=True)  # exp cannot overflow
@@ -182,6 +269,21 @@ def _checked_weights(class_weights: Sequence[float] | np.ndarray) -> np.ndarray:
         expected = "one finite number of at least 0 a class"
         raise SettingError(f"SoftmaxCrossEntropy class_weights: expected {expected}, got {class_weights!r}")
     return weights
+
+
+def _checked_pos_weight(pos_weight: float | Sequence[float] | np.ndarray) -> np.ndarray:
+    weights = np.asarray(pos_weight, np.float64)
+    if weights.ndim > 1 or not np.all((weights >= 0) & np.isfinite(weights)):
+        expected = "a finite number of at least 0, or one a class"
+        raise SettingError(f"BinaryCrossEntropy pos_weight: expected {expected}, got {pos_weight!r}")
+    return weights
+
+
+def _check_probabilities(targets: np.ndarray, who: str) -> None:
+    bad = np.argwhere(~((targets >= 0) & (targets <= 1)))
+    if len(bad):
+        position = tuple(map(int, bad[0]))
+        raise DataError(f"{who}: expected targets from 0 to 1, got {targets[position]} at position {position}")
 
 
 def _floats(array: np.ndarray, who: str, name: str) -> np.ndarray:

@@ -53,6 +53,10 @@
         .sum = NAME(sum),                                                                                              \
         .sgd = NAME(sgd),                                                                                              \
         .adam = NAME(adam),                                                                                            \
+        .rmsprop = NAME(rmsprop),                                                                                      \
+        .sum_squares = NAME(sum_squares),                                                                              \
+        .clip = NAME(clip),                                                                                            \
+        .average = NAME(average),                                                                                      \
     }
 
 #define CN_DOUBLE 0

@@ -148,6 +148,12 @@ typedef struct {
                 double weight_decay);
     void (*adam)(void *value, void *grad, void *mean, void *variance, ptrdiff_t n, double step_size, double beta1,
                  double beta2, double eps, double root_correction, double weight_decay, double shrink);
+    /* velocity and mean may be NULL */
+    void (*rmsprop)(void *value, void *grad, void *square, void *velocity, void *mean, ptrdiff_t n, double lr,
+                    double alpha, double eps, double momentum, double weight_decay);
+    double (*sum_squares)(const void *x, ptrdiff_t n);
+    void (*clip)(void *x, ptrdiff_t n, double scale, double limit); /* x * scale from -limit to limit; NaN stays */
+    void (*average)(void *mean, const void *x, ptrdiff_t n, double share); /* mean += share * (x - mean) */
 } cn_kernels;
 
 /* The table for an instruction set and an element of 4 (float) or 8 (double) bytes; NULL when not in this build. */

@@ -21,7 +21,7 @@ from convnet.functional._norm import batch_norm, batch_norm_backward, batch_norm
 from convnet.functional._plan import Plan
 from convnet.functional._pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from convnet.functional._runtime import cpu_features, empty_cache, get_num_threads, memory_stats, set_num_threads
-from convnet.functional._update import Updates, adam_update, sgd_update
+from convnet.functional._update import Updates, adam_update, rmsprop_update, sgd_update
 
 __all__ = [
     "Plan",
@@ -58,6 +58,7 @@ __all__ = [
     "multiply_backward",
     "relu",
     "relu_backward",
+    "rmsprop_update",
     "set_algorithm",
     "set_num_threads",
     "sgd_update",

@@ -5,7 +5,7 @@
 from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
 
-from convnet.kernels.runtime cimport alloc, cn_kernels, kernels_for, parallel_for, release
+from convnet.kernels.runtime cimport alloc, cn_kernels, cn_task, kernels_for, parallel_for, release
 
 ctypedef fused real:
     float
@@ -135,37 +135,79 @@ cdef struct Parameter:
     const cn_kernels *kernels
     Py_ssize_t n, item, first_task
     char *value
-    char *grad
-    char *first      # velocity or mean; velocity may be NULL
-    char *second     # variance
-    double step_size, root_correction
+    char *grad                  # for `average`, what is averaged
+    char *state[3]              # each may be NULL
+    double weight_decay, step_size, root_correction
 
 
 cdef struct Step:
     const Parameter *parameters
-    double lr, momentum, weight_decay, beta1, beta2, eps, shrink
-    bint nesterov
+    double lr, momentum, beta1, beta2, eps, scale, limit
+    bint nesterov, decoupled
+    double *sums                # of each task
+
+
+cdef struct Part:               # the elements of one task
+    const Parameter *parameter
+    Py_ssize_t at, n
+    char *value
+    char *grad
+    char *state[3]
+
+
+cdef inline Part part_of(const Step *s, ptrdiff_t index) noexcept nogil:
+    cdef Part part
+    cdef const Parameter *p = s.parameters
+    cdef Py_ssize_t start
+    cdef int i
+    while index >= p[1].first_task:
+        p += 1
+    start = (index - p.first_task) * UPDATE_BLOCK
+    part.parameter, part.at, part.n = p, start * p.item, least(UPDATE_BLOCK, p.n - start)
+    part.value, part.grad = p.value + part.at, p.grad + part.at
+    for i in range(3):
+        part.state[i] = NULL if p.state[i] == NULL else p.state[i] + part.at
+    return part
 
 
 cdef void sgd_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
-    cdef Step *s = <Step *> job
-    cdef const Parameter *p = s.parameters
-    while index >= p[1].first_task:
-        p += 1
-    cdef Py_ssize_t start = (index - p.first_task) * UPDATE_BLOCK, at = start * p.item
-    cdef char *velocity = NULL if p.first == NULL else p.first + at
-    p.kernels.sgd(p.value + at, p.grad + at, velocity, least(UPDATE_BLOCK, p.n - start),
-                  s.lr, s.momentum, s.nesterov, s.weight_decay)
+    cdef const Step *s = <const Step *> job
+    cdef Part a = part_of(s, index)
+    a.parameter.kernels.sgd(a.value, a.grad, a.state[0], a.n, s.lr, s.momentum, s.nesterov, a.parameter.weight_decay)
 
 
 cdef void adam_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
-    cdef Step *s = <Step *> job
-    cdef const Parameter *p = s.parameters
-    while index >= p[1].first_task:
-        p += 1
-    cdef Py_ssize_t start = (index - p.first_task) * UPDATE_BLOCK, at = start * p.item
-    p.kernels.adam(p.value + at, p.grad + at, p.first + at, p.second + at, least(UPDATE_BLOCK, p.n - start),
-                   p.step_size, s.beta1, s.beta2, s.eps, p.root_correction, s.weight_decay, s.shrink)
+    cdef const Step *s = <const Step *> job
+    cdef Part a = part_of(s, index)
+    cdef const Parameter *p = a.parameter
+    cdef double decay = 0 if s.decoupled else p.weight_decay, shrink = 1 - s.lr * p.weight_decay if s.decoupled else 1
+    p.kernels.adam(a.value, a.grad, a.state[0], a.state[1], a.n, p.step_size, s.beta1, s.beta2, s.eps,
+                   p.root_correction, decay, shrink)
+
+
+cdef void rmsprop_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef const Step *s = <const Step *> job
+    cdef Part a = part_of(s, index)
+    a.parameter.kernels.rmsprop(a.value, a.grad, a.state[0], a.state[1], a.state[2], a.n, s.lr, s.beta1, s.eps,
+                                s.momentum, a.parameter.weight_decay)
+
+
+cdef void squares_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef const Step *s = <const Step *> job
+    cdef Part a = part_of(s, index)
+    s.sums[index] = a.parameter.kernels.sum_squares(a.grad, a.n)
+
+
+cdef void clip_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef const Step *s = <const Step *> job
+    cdef Part a = part_of(s, index)
+    a.parameter.kernels.clip(a.grad, a.n, s.scale, s.limit)
+
+
+cdef void average_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef const Step *s = <const Step *> job
+    cdef Part a = part_of(s, index)
+    a.parameter.kernels.average(a.value, a.grad, a.n, s.scale)
 
 
 cdef class Updates:
@@ -187,28 +229,38 @@ cdef class Updates:
     def __dealloc__(self):
         release(self.parameters)
 
-    def append(self, real[::1] value, real[::1] grad, real[::1] first, real[::1] second):
-        """Add a parameter; first is the velocity or mean, second the variance, both may be None."""
+    def append(self, real[::1] value, real[::1] grad, real[::1] first, real[::1] second, real[::1] third):
+        """Add a parameter; the last three are its state, in the order of the kernel's arguments, each may be None."""
         cdef Parameter *p = self.parameters + self.count
         assert self.count < self.room
-        self.arrays.append((value, grad, first, second))
+        self.arrays.append((value, grad, first, second, third))
         p.kernels, p.n, p.item = kernels_for(sizeof(real), False), value.shape[0], sizeof(real)
         p.value, p.grad = <char *> &value[0], <char *> &grad[0]
-        p.first = NULL if first is None else <char *> &first[0]
-        p.second = NULL if second is None else <char *> &second[0]
+        p.state[0] = NULL if first is None else <char *> &first[0]
+        p.state[1] = NULL if second is None else <char *> &second[0]
+        p.state[2] = NULL if third is None else <char *> &third[0]
         p[1].first_task = p.first_task + update_blocks(p.n)
         self.count += 1
         self.nbytes += p.n * p.item
 
-    def sgd(self, double lr, double momentum, bint nesterov, double weight_decay):
-        """One step of stochastic gradient descent in place; gradients are cleared."""
-        cdef Step s
-        s.parameters, s.lr, s.momentum, s.nesterov = self.parameters, lr, momentum, nesterov
-        s.weight_decay = weight_decay
+    cdef void run(self, cn_task block, Step *s, double work) noexcept:
+        s.parameters = self.parameters
         with nogil:
-            parallel_for(sgd_block, &s, self.parameters[self.count].first_task, 464.0 * self.nbytes)
+            parallel_for(block, s, self.parameters[self.count].first_task, work * self.nbytes)
 
-    def adam(self, double lr, double beta1, double beta2, double eps, double weight_decay, bint decoupled, list steps):
+    cdef void set_decays(self, list decays) except *:
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            self.parameters[i].weight_decay = decays[i]
+
+    def sgd(self, double lr, double momentum, bint nesterov, list decays):
+        """One step of stochastic gradient descent in place; gradients are cleared; a weight decay a parameter."""
+        cdef Step s
+        self.set_decays(decays)
+        s.lr, s.momentum, s.nesterov = lr, momentum, nesterov
+        self.run(sgd_block, &s, 464.0)
+
+    def adam(self, double lr, double beta1, double beta2, double eps, list decays, bint decoupled, list steps):
         """One step of Adam in place; gradients are cleared; steps are counted from 1, for each parameter.
 
         value = shrink * value - step_size * mean / (sqrt(variance) / root_correction + eps)
@@ -216,15 +268,46 @@ cdef class Updates:
         cdef Step s
         cdef Py_ssize_t i
         cdef double step
+        self.set_decays(decays)
         for i in range(self.count):
             step = steps[i]
             self.parameters[i].step_size = lr / (1 - pow(beta1, step))
             self.parameters[i].root_correction = sqrt(1 - pow(beta2, step))
-        s.parameters, s.beta1, s.beta2, s.eps = self.parameters, beta1, beta2, eps
-        s.weight_decay = 0 if decoupled else weight_decay
-        s.shrink = 1 - lr * weight_decay if decoupled else 1
-        with nogil:
-            parallel_for(adam_block, &s, self.parameters[self.count].first_task, 64.0 * self.nbytes)
+        s.lr, s.beta1, s.beta2, s.eps, s.decoupled = lr, beta1, beta2, eps, decoupled
+        self.run(adam_block, &s, 64.0)
+
+    def rmsprop(self, double lr, double alpha, double eps, double momentum, list decays):
+        """One step of RMSprop in place; gradients are cleared."""
+        cdef Step s
+        self.set_decays(decays)
+        s.lr, s.beta1, s.eps, s.momentum = lr, alpha, eps, momentum
+        self.run(rmsprop_block, &s, 64.0)
+
+    def sum_squares(self):
+        """Sum of the squares of all gradients, task by task in order."""
+        cdef Step s
+        cdef Py_ssize_t i, tasks = self.parameters[self.count].first_task
+        cdef double total = 0
+        s.sums = <double *> alloc((tasks + 1) * sizeof(double))  # never 0 bytes
+        if s.sums == NULL:
+            raise MemoryError("Updates: no memory for the sums of squares")
+        self.run(squares_block, &s, 8.0)
+        for i in range(tasks):
+            total += s.sums[i]
+        release(s.sums)
+        return total
+
+    def clip(self, double scale, double limit):
+        """gradient = gradient * scale, but from -limit to limit."""
+        cdef Step s
+        s.scale, s.limit = scale, limit
+        self.run(clip_block, &s, 16.0)
+
+    def average(self, double share):
+        """value += share * (grad - value)"""
+        cdef Step s
+        s.scale = share
+        self.run(average_block, &s, 24.0)
 
 
 # ---- memory layout -------------------------------------------------------------------------------------------------

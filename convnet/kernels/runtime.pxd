@@ -142,6 +142,13 @@ cdef extern from "kernels.h" nogil:
             void *value, void *grad, void *mean, void *variance, ptrdiff_t n, double step_size, double beta1,
             double beta2, double eps, double root_correction, double weight_decay, double shrink
         ) noexcept nogil
+        void (*rmsprop)(
+            void *value, void *grad, void *square, void *velocity, void *mean, ptrdiff_t n, double lr, double alpha,
+            double eps, double momentum, double weight_decay
+        ) noexcept nogil
+        double (*sum_squares)(const void *x, ptrdiff_t n) noexcept nogil
+        void (*clip)(void *x, ptrdiff_t n, double scale, double limit) noexcept nogil
+        void (*average)(void *mean, const void *x, ptrdiff_t n, double share) noexcept nogil
 
 
 # The chosen instruction set's kernels for elements of 4 or 8 bytes; with `narrow` those of the next narrower vectors

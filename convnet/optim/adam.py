@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from convnet.functional import Updates
-from convnet.optim._optimizer import Optimizer, Schedule
+from convnet.optim._optimizer import Decay, Optimizer, Schedule
+from convnet.optim.clip import Clip
 from convnet.parameter import Parameter
-from convnet.settings import real
 
 __all__ = ["Adam"]
 
@@ -33,8 +33,10 @@ class Adam(Optimizer):
         Decay of the two averages, each in [0, 1).
     eps : float
         Keeps the division finite.
-    weight_decay : float
-        Strength of the L2 penalty, on every parameter.
+    weight_decay : float or callable
+        Strength of the L2 penalty, on every parameter or as `Optimizer` says. `AdamW` has the other kind of decay.
+    clip : ClipNorm or ClipValue, optional
+        Bounds the gradients, before the penalty is added.
 
     Raises
     ------
@@ -50,18 +52,22 @@ class Adam(Optimizer):
     array([-0.5,  0.5])
     """
 
+    _shown = ("lr", "betas", "eps", "weight_decay")
+    _decoupled = False
+
     def __init__(
         self,
         lr: float | Schedule = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0,
+        weight_decay: float | Decay = 0,
+        *,
+        clip: Clip | None = None,
     ) -> None:
-        super().__init__(lr)
+        super().__init__(lr, weight_decay, clip)
         beta1, beta2 = betas
-        self.betas = real(beta1, "Adam betas[0]", below=1), real(beta2, "Adam betas[1]", below=1)
-        self.eps = real(eps, "Adam eps")
-        self.weight_decay = real(weight_decay, "Adam weight_decay")
+        self.betas = self._real(beta1, "betas[0]", below=1), self._real(beta2, "betas[1]", below=1)
+        self.eps = self._real(eps, "eps")
         self._moments: dict[Parameter, _Moments] = {}
 
     def _arrays(self, parameter: Parameter) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -74,8 +80,11 @@ class Adam(Optimizer):
         moments = [self._moments[parameter] for parameter in parameters]
         for each in moments:
             each.steps += 1
-        steps = [each.steps for each in moments]
-        updates.adam(lr=lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, steps=steps)
-
-    def __repr__(self) -> str:
-        return f"Adam(lr={self.lr}, betas={self.betas}, eps={self.eps:g}, weight_decay={self.weight_decay:g})"
+        updates.adam(
+            lr=lr,
+            betas=self.betas,
+            eps=self.eps,
+            weight_decay=self._decays(parameters),
+            steps=[each.steps for each in moments],
+            decoupled=self._decoupled,
+        )

@@ -1,14 +1,16 @@
 """Learning rates that change from step to step: functions of the number of the step, counted from 0.
 
-Any callable will do; these are the usual ones. All are immutable and free of state: a run can be resumed at any step.
+Any callable will do; these are the usual ones. All but `Plateau` are immutable and free of state: a run can be resumed
+at any step.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from convnet.optim._optimizer import Schedule
 from convnet.settings import integer, real
 
-__all__ = ["Cosine", "OneCycle", "StepDecay"]
+__all__ = ["Cosine", "OneCycle", "Plateau", "StepDecay", "Warmup"]
 
 
 def _cosine(start: float, end: float, fraction: float) -> float:
@@ -143,3 +145,133 @@ class Cosine:
     def __call__(self, step: int) -> float:
         """Learning rate of ``step``."""
         return _cosine(self.lr, self.final_lr, min(step / self.steps, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Warmup:
+    """Up to a rate, or to the first one of a schedule, in a straight line; then on with that (arXiv:1706.02677).
+
+    ``first * (start_factor + (1 - start_factor) * step / steps)`` before step number ``steps``, from which on the
+    schedule runs as from its step 0: PyTorch's ``LinearLR``, then ``SequentialLR``.
+
+    Parameters
+    ----------
+    lr : float or schedule
+        What follows.
+    steps : int
+        Steps of the warm-up, which come on top of those of the schedule.
+    start_factor : float
+        What part of its end the warm-up starts from.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> lr = Warmup(Cosine(0.5, steps=90), steps=10, start_factor=0.1)
+    >>> lr(0), lr(5), lr(10), lr(100)
+    (0.05, 0.275, 0.5, 0.0)
+    """
+
+    lr: float | Schedule
+    steps: int
+    start_factor: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not callable(self.lr):
+            real(self.lr, "Warmup lr")
+        integer(self.steps, "Warmup steps")
+        real(self.start_factor, "Warmup start_factor")
+
+    def __call__(self, step: int) -> float:
+        """Learning rate of ``step``."""
+        rate = self.lr(max(step - self.steps, 0)) if callable(self.lr) else self.lr
+        return rate * (self.start_factor + (1 - self.start_factor) * min(step / self.steps, 1.0))
+
+    def observe(self, loss: float) -> None:
+        """Pass the loss on to a schedule that listens."""
+        if hasattr(self.lr, "observe"):
+            self.lr.observe(loss)
+
+
+@dataclass(slots=True)
+class Plateau:
+    """``lr``, multiplied by ``factor`` whenever the loss has not fallen for more than ``patience`` epochs.
+
+    `Trainer.fit` tells it the loss after each epoch: that of the validation data, or of the training without such. In a
+    loop of your own call `observe`, or the ``observe`` of the optimizer. As PyTorch's ``ReduceLROnPlateau``.
+
+    Parameters
+    ----------
+    lr : float
+        First learning rate.
+    factor : float
+        In [0, 1).
+    patience : int
+        Epochs in a row without improvement that are borne.
+    threshold : float
+        An improvement is a loss below ``best - threshold * abs(best)``.
+    cooldown : int
+        Epochs after a change that count for nothing.
+    final_lr : float
+        The rate falls no further.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
+    Notes
+    -----
+    Its state, the current rate and what it has seen, is copied and pickled with it: give each optimizer one of its own.
+
+    Examples
+    --------
+    >>> lr = Plateau(0.5, factor=0.5, patience=1)
+    >>> for loss in 1.0, 0.8, 0.9, 0.8:
+    ...     lr.observe(loss)
+    >>> lr(0)
+    0.25
+    """
+
+    lr: float
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    cooldown: int = 0
+    final_lr: float = 0.0
+    _rate: float = field(init=False, repr=False)
+    _best: float = field(default=math.inf, init=False, repr=False)
+    _bad: int = field(default=0, init=False, repr=False)
+    _cooling: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._rate = real(self.lr, "Plateau lr")
+        real(self.factor, "Plateau factor", below=1)
+        integer(self.patience, "Plateau patience", least=0)
+        real(self.threshold, "Plateau threshold")
+        integer(self.cooldown, "Plateau cooldown", least=0)
+        real(self.final_lr, "Plateau final_lr")
+
+    def __call__(self, step: int) -> float:
+        """Current learning rate, whatever ``step``."""
+        return self._rate
+
+    def observe(self, loss: float) -> None:
+        """Take note of how an epoch ended: smaller is better, NaN is no improvement."""
+        self._count(loss)
+        if self._bad > self.patience:
+            self._rate = max(self._rate * self.factor, min(self.final_lr, self._rate))
+            self._bad, self._cooling = 0, self.cooldown
+
+    def _count(self, loss: float) -> None:
+        margin = self.threshold * abs(self._best) if math.isfinite(self._best) else 0.0
+        if loss < self._best - margin:
+            self._best, self._bad = loss, 0
+        else:
+            self._bad += 1
+        if self._cooling:
+            self._cooling -= 1
+            self._bad = 0

@@ -4,9 +4,9 @@ import numpy as np
 
 from convnet.errors import SettingError
 from convnet.functional import Updates
-from convnet.optim._optimizer import Optimizer, Schedule
+from convnet.optim._optimizer import Decay, Optimizer, Schedule
+from convnet.optim.clip import Clip
 from convnet.parameter import Parameter
-from convnet.settings import real
 
 __all__ = ["SGD"]
 
@@ -25,8 +25,10 @@ class SGD(Optimizer):
         0 keeps no velocity. Sutskever et al. 2013 (ICML 28, 1139-1147).
     nesterov : bool
         Needs momentum.
-    weight_decay : float
-        Strength of the L2 penalty, on every parameter.
+    weight_decay : float or callable
+        Strength of the L2 penalty, on every parameter or as `Optimizer` says.
+    clip : ClipNorm or ClipValue, optional
+        Bounds the gradients, before the penalty is added.
 
     Raises
     ------
@@ -42,13 +44,20 @@ class SGD(Optimizer):
     (array([-0.5,  0.5]), array([0., 0.]))
     """
 
+    _shown = ("lr", "momentum", "nesterov", "weight_decay")
+
     def __init__(
-        self, lr: float | Schedule, momentum: float = 0, nesterov: bool = False, weight_decay: float = 0
+        self,
+        lr: float | Schedule,
+        momentum: float = 0,
+        nesterov: bool = False,
+        weight_decay: float | Decay = 0,
+        *,
+        clip: Clip | None = None,
     ) -> None:
-        super().__init__(lr)
-        self.momentum = real(momentum, "SGD momentum")
+        super().__init__(lr, weight_decay, clip)
+        self.momentum = self._real(momentum, "momentum")
         self.nesterov = bool(nesterov)
-        self.weight_decay = real(weight_decay, "SGD weight_decay")
         if self.nesterov and not self.momentum:
             raise SettingError("SGD nesterov: expected a momentum above 0, got 0")
         self._velocities: dict[Parameter, np.ndarray] = {}
@@ -59,8 +68,4 @@ class SGD(Optimizer):
         return parameter.value, parameter.grad, self._velocities.get(parameter)
 
     def _update(self, parameters: list[Parameter], updates: Updates, lr: float) -> None:
-        updates.sgd(lr=lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay)
-
-    def __repr__(self) -> str:
-        settings = f"momentum={self.momentum:g}, nesterov={self.nesterov}, weight_decay={self.weight_decay:g}"
-        return f"SGD(lr={self.lr}, {settings})"
+        updates.sgd(lr=lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self._decays(parameters))

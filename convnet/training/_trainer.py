@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convnet.context import Context
-from convnet.errors import DivergedError
+from convnet.errors import DivergedError, SettingError
 from convnet.inference import fuse
 from convnet.layers import Layer
 from convnet.losses import Loss
 from convnet.optim import Optimizer
 from convnet.settings import integer
+from convnet.training._average import WeightAverage
 from convnet.training._batches import (
     Augment,
     Batches,
@@ -45,6 +46,9 @@ class Trainer:
         Its layers and parameters are looked up once, here, and fused as by `convnet.fuse`.
     loss : Loss
     optimizer : Optimizer
+    average : WeightAverage, optional
+        Of the weights of ``model``, taken after every step. It is then the averaged model that `evaluate`, `predict`
+        and the validation of `fit` measure.
 
     Attributes
     ----------
@@ -71,11 +75,14 @@ class Trainer:
     (2, 10)
     """
 
-    def __init__(self, model: Layer, loss: Loss, optimizer: Optimizer) -> None:
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+    def __init__(self, model: Layer, loss: Loss, optimizer: Optimizer, *, average: WeightAverage | None = None) -> None:
+        if average is not None and average.source is not model:
+            raise SettingError("Trainer average: expected an average of the model given, got one of another")
+        self.model, self.loss, self.optimizer, self.average = model, loss, optimizer, average
         self.history = History()
         self._parameters = model.parameters()
         self._fused = fuse(model)
+        self._measured = self._fused if average is None else fuse(average.model)
         self._dtype = self._parameters[0].dtype if self._parameters else np.dtype(np.float32)
 
     def step(self, x: ArrayLike, y: ArrayLike) -> float:
@@ -98,7 +105,7 @@ class Trainer:
         ShapeError, DTypeError, DataError
             If the arrays do not fit the model or the loss.
         DivergedError
-            If the loss is not finite; the weights then stay as they were.
+            If the loss, or the norm of gradients to be clipped, is not finite; the weights then stay as they were.
         """
         return self._step(as_floats(np.asarray(x), self._dtype), np.asarray(y))[0]
 
@@ -113,7 +120,7 @@ class Trainer:
         augment: Augment | None = None,
         progress: bool = True,
     ) -> History:
-        """Train for some epochs, each one pass over ``train``.
+        """Train for some epochs, each one pass over ``train``; a `Plateau` is told the loss after each.
 
         Parameters
         ----------
@@ -144,7 +151,8 @@ class Trainer:
         SettingError, ShapeError, DTypeError, DataError
             If settings or data are wrong; before any work.
         DivergedError
-            If the loss stops being finite; the weights are then those of the step before.
+            If the loss stops being finite, or the norm of gradients to be clipped; the weights are then those of the
+            step before.
         """
         for _ in self.iter_fit(train, validation, epochs, batch_size, shuffle, rng, augment, progress):
             pass
@@ -192,7 +200,7 @@ class Trainer:
         return self._epochs(training, validating, epochs, progress)
 
     def evaluate(self, data: Data, batch_size: int = 256) -> dict[str, float]:
-        """Measure the model on ``data``; nothing is trained.
+        """Measure the model, or its average, on ``data``; nothing is trained.
 
         Parameters
         ----------
@@ -218,7 +226,7 @@ class Trainer:
         return {name: value for name, value in figures.items() if value is not None}
 
     def predict(self, x: ArrayLike, batch_size: int = 256) -> np.ndarray:
-        """Apply the model in batches.
+        """Apply the model, or its average, in batches.
 
         Parameters
         ----------
@@ -240,7 +248,7 @@ class Trainer:
         size = integer(batch_size, "Trainer.predict batch_size")
         images = checked_images("Trainer.predict", x, self.model, self._dtype)
         starts = range(0, max(len(images), 1), size)
-        return np.concatenate([self._fused(as_floats(images[i : i + size], self._dtype)) for i in starts])
+        return np.concatenate([self._measured(as_floats(images[i : i + size], self._dtype)) for i in starts])
 
     def _step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
         """One step; returns the loss and the outputs from before the update."""
@@ -251,6 +259,8 @@ class Trainer:
             raise DivergedError(f"Trainer.step: expected a finite loss, got {loss}; try a lower learning rate")
         self._fused.backward(self.loss.backward(loss_ctx), ctx)
         self.optimizer.step(self._parameters)
+        if self.average is not None:
+            self.average.update()
         return loss, outputs
 
     def _epochs(self, training: Batches, validating: Batches | None, epochs: int, progress: bool) -> Iterator[Epoch]:
@@ -268,6 +278,7 @@ class Trainer:
                     seconds=time.perf_counter() - begun,
                     learning_rate=rate,
                 )
+                self.optimizer.observe(epoch.loss if epoch.val_loss is None else epoch.val_loss)
                 self.history.append(epoch)
                 logger.info("%s", epoch)
                 yield epoch
@@ -291,7 +302,7 @@ class Trainer:
     def _measure(self, batches: Batches) -> Meter:
         meter = Meter(_are_classes(batches.y))
         for x, y in batches:
-            outputs = self._fused(x)
+            outputs = self._measured(x)
             meter.add(self.loss.forward(outputs, y), outputs, y)
         return meter
 
