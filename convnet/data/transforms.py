@@ -72,8 +72,8 @@ class RandomCrop:
     --------
     >>> x = np.arange(1, 10, dtype=np.uint8).reshape(1, 1, 3, 3)
     >>> RandomCrop(1)(x, np.random.default_rng(0))
-    array([[[[5, 6, 0],
-             [8, 9, 0],
+    array([[[[4, 5, 6],
+             [7, 8, 9],
              [0, 0, 0]]]], dtype=uint8)
     """
 
@@ -161,8 +161,8 @@ class Cutout:
     --------
     >>> Cutout(2)(np.ones((1, 1, 3, 3), np.uint8), np.random.default_rng(0))
     array([[[[1, 1, 1],
-             [1, 0, 0],
-             [1, 0, 0]]]], dtype=uint8)
+             [0, 0, 1],
+             [0, 0, 1]]]], dtype=uint8)
     """
 
     size: int
