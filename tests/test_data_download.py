@@ -8,8 +8,9 @@ import threading
 
 import numpy as np
 import pytest
+from cifar10_files import small_cifar10  # noqa: F401 - a fixture
 
-from convnet.data import mnist
+from convnet.data import _cifar10, cifar10, mnist
 from convnet.data._download import download
 from convnet.errors import DataError
 
@@ -183,6 +184,42 @@ def test_mnist_downloads_the_published_files(serve, convnet_data, cache, monkeyp
     for split, expected in zip(downloaded, mnist(published), strict=True):
         for array, expected_array in zip(split, expected, strict=True):
             np.testing.assert_array_equal(array, expected_array)
+
+
+def test_other_hashes_have_their_name_in_front(serve, mirror, cache):
+    md5 = {name: f"md5:{hashlib.md5(content).hexdigest()}" for name, content in FILES.items()}
+    assert contents(download("digits", md5, [serve(mirror).url], cache)) == FILES
+    (mirror / "labels.gz").write_bytes(b"altered")
+    with pytest.raises(DataError, match=r"labels\.gz, got .*MD5"):
+        download("altered", md5, [serve(mirror).url], cache)
+
+
+@pytest.mark.parametrize("fault", ["none", "altered", "cut short"])
+def test_cifar10_downloads_its_archive(serve, small_cifar10, tmp_path, cache, monkeypatch, fault):  # noqa: F811
+    monkeypatch.delenv("CONVNET_DATA", raising=False)
+    archive = small_cifar10.write_archive(tmp_path)
+    digest = hashlib.md5(archive.read_bytes()).hexdigest()
+    monkeypatch.setitem(_cifar10._SOURCE.hashes, archive.name, f"md5:{digest}")
+    if fault == "altered":
+        archive.write_bytes(archive.read_bytes() + b"!")
+    server = serve(tmp_path, BreakingHandler if fault == "cut short" else Handler)
+    if fault == "none":
+        small_cifar10.check(cifar10(mirrors=server.url, cache=cache))
+        small_cifar10.check(cifar10(mirrors=server.url, cache=cache))  # from the cache
+        assert [path.name for path in (cache / "cifar10").iterdir()] == [archive.name]
+    else:
+        with pytest.raises(DataError, match=r"^cifar10: expected cifar-10-binary\.tar\.gz, got from .*"):
+            cifar10(mirrors=server.url, cache=cache)
+        assert contents(cache / "cifar10") == {}
+    assert server.requested == [f"/{archive.name}"]
+
+
+def test_cifar10_refuses_another_archive(serve, tmp_path, cache, monkeypatch):
+    monkeypatch.setenv("CONVNET_DATA", str(tmp_path / "empty"))
+    (tmp_path / "cifar-10-binary.tar.gz").write_bytes(b"not CIFAR-10")
+    with pytest.raises(DataError, match=r"^cifar10: expected cifar-10-binary\.tar\.gz, got .*c32a1d4ab5d03f12"):
+        cifar10(mirrors=serve(tmp_path).url, cache=cache)
+    assert contents(cache / "cifar10") == {}
 
 
 def test_given_folder_is_never_completed_by_a_download(serve, tmp_path, cache):

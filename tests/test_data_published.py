@@ -1,4 +1,4 @@
-"""The published files of MNIST and Fashion-MNIST, where this machine has them."""
+"""The published files of MNIST, Fashion-MNIST and CIFAR-10, where this machine has them."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convnet.data import digits, fashion_mnist, mnist
+from convnet.data import cifar10, digits, fashion_mnist, mnist
 
 SHAPES = [((60000, 1, 28, 28), (60000,)), ((10000, 1, 28, 28), (10000,))]
 
@@ -51,3 +51,17 @@ def test_digits_are_a_part_of_mnists_training_set(mnist_data):
     for x, y in digits():
         assert [label_of[image.tobytes()] for image in x] == y.tolist()
         assert not {image.tobytes() for image in x} & {image.tobytes() for image in test_images}
+
+
+def test_cifar10(convnet_data):
+    if not any((convnet_data / name).is_dir() for name in ("cifar10", "cifar-10")):
+        pytest.skip("$CONVNET_DATA has no folder cifar10")
+    (x, y), (x_test, y_test) = cifar10()
+    assert (x.shape, x_test.shape) == ((50000, 3, 32, 32), (10000, 3, 32, 32))
+    assert (x.dtype, y.dtype) == (np.uint8, np.int64)
+    assert np.bincount(y).tolist() == [5000] * 10
+    assert np.bincount(y_test).tolist() == [1000] * 10
+    # The means and deviations that everybody writes down for the training images.
+    np.testing.assert_allclose(x.mean((0, 2, 3)) / 255, [0.4914, 0.4822, 0.4465], atol=5e-5)
+    np.testing.assert_allclose(x.std((0, 2, 3)) / 255, [0.2470, 0.2435, 0.2616], atol=5e-5)
+    assert y[:10].tolist() == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]  # frog, truck, truck, deer, ...

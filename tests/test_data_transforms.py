@@ -1,10 +1,12 @@
-"""RandomAffine against moves by hand."""
+"""Transforms against moves by hand."""
+
+import re
 
 import numpy as np
 import pytest
 
-from convnet.data.transforms import RandomAffine
-from convnet.errors import SettingError, ShapeError
+from convnet.data.transforms import Compose, Cutout, Normalize, RandomAffine, RandomCrop, RandomHorizontalFlip
+from convnet.errors import DTypeError, SettingError, ShapeError
 
 
 class Extreme:
@@ -119,3 +121,119 @@ def test_other_errors(rng):
         RandomAffine(scale=1)
     with pytest.raises(ShapeError, match=r"RandomAffine: expected x of shape \(n, c, h, w\), got \(3, 4\)"):
         RandomAffine()(np.zeros((3, 4)), rng)
+
+
+def channels_last(x):
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+
+TRANSFORMS = [RandomCrop(2), RandomHorizontalFlip(), Cutout(3), Compose(RandomCrop(1), RandomHorizontalFlip())]
+every = pytest.mark.parametrize("transform", TRANSFORMS, ids=repr)
+
+
+@every
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_the_generator_decides_and_the_layout_does_not(x, transform, dtype):
+    images = np.tile(x, (9, 1, 1, 1)).astype(dtype)
+    y = transform(images, np.random.default_rng(1))
+    np.testing.assert_array_equal(y, transform(channels_last(images), np.random.default_rng(1)), strict=True)
+    assert (y.shape, y.dtype) == (images.shape, dtype)
+    assert not np.array_equal(y, transform(images, np.random.default_rng(2)))
+    assert not np.shares_memory(y, images)
+
+
+@every
+@pytest.mark.parametrize("shape", [(0, 1, 5, 5), (2, 0, 5, 5), (2, 1, 1, 1), (2, 1, 0, 3)])
+def test_all_take_small_and_empty_batches(transform, shape, rng):
+    assert transform(np.zeros(shape, np.uint8), rng).shape == shape
+
+
+@every
+def test_all_want_images(transform, rng):
+    with pytest.raises(ShapeError, match=r": expected x of shape \(n, c, h, w\), got \(3, 4\)$"):
+        transform(np.zeros((3, 4)), rng)
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect"])
+def test_crops_are_windows_of_the_padded_image_all_equally_often(mode, rng):
+    p = 1
+    image = rng.integers(1, 255, (2, 3, 4)).astype(np.uint8)
+    padded = np.pad(image, ((0, 0), (p, p), (p, p)), mode)
+    windows = [padded[:, i : i + 3, j : j + 4].tobytes() for i in range(3) for j in range(3)]
+    n = 9000
+    crops = RandomCrop(p, mode)(np.tile(image, (n, 1, 1, 1)), rng)
+    counts = [windows.index(crop.tobytes()) for crop in crops]
+    # Six standard deviations of a binomial distribution.
+    assert np.abs(np.bincount(counts, minlength=9) - n / 9).max() < 6 * np.sqrt(n / 9 * 8 / 9)
+
+
+@pytest.mark.parametrize("p", [0, 0.25, 0.5, 1])
+def test_so_many_are_mirrored(rng, p):
+    n = 4000
+    image = rng.integers(1, 255, (2, 3, 4)).astype(np.uint8)
+    flipped = RandomHorizontalFlip(p)(np.tile(image, (n, 1, 1, 1)), rng)
+    mirrored = (flipped == image[:, :, ::-1]).all((1, 2, 3))
+    assert (mirrored ^ (flipped == image).all((1, 2, 3))).all()
+    assert abs(mirrored.sum() - n * p) <= 6 * np.sqrt(n * p * (1 - p))
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 9])
+def test_cutout_is_a_square_about_each_pixel_equally_often(rng, size):
+    n, h, w = 20 * 600, 4, 5
+    x = rng.integers(1, 255, (n, 2, h, w)).astype(np.uint8)
+    y = Cutout(size)(x, rng)
+    hole = y == 0
+    np.testing.assert_array_equal(y, np.where(hole, 0, x))
+    np.testing.assert_array_equal(hole[:, 0], hole[:, 1])
+    expected = {}
+    for i in range(h):
+        for j in range(w):
+            square = np.zeros((h, w), bool)
+            square[max(i - size // 2, 0) : i - size // 2 + size, max(j - size // 2, 0) : j - size // 2 + size] = True
+            expected[square.tobytes()] = expected.get(square.tobytes(), 0) + n / 20
+    squares, counts = np.unique(hole[:, 0].reshape(n, -1), axis=0, return_counts=True)
+    assert {square.tobytes() for square in squares} == set(expected)
+    for square, count in zip(squares, counts, strict=True):
+        assert abs(count - expected[square.tobytes()]) < 6 * np.sqrt(expected[square.tobytes()]) + (size in (0, 9))
+
+
+def test_normalized_numbers(dtype):
+    x = np.arange(256 * 2, dtype=np.int64).reshape(2, 2, 8, 16).astype(np.uint8)
+    mean, std = np.array([0.25, 0.5]), np.array([0.125, 2.0])
+    y = Normalize(mean, std, dtype)(x)
+    expected = (x / 255 - mean.reshape(1, 2, 1, 1)) / std.reshape(1, 2, 1, 1)
+    np.testing.assert_array_equal(y, expected.astype(dtype), strict=True)
+    assert y.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_a_composition_goes_in_order(rng):
+    x = np.full((1, 1, 2, 2), 255, np.uint8)
+    transform = Compose(Normalize([0.5], [0.5]), lambda x, rng: x + 1, lambda x, rng: 3 * x)
+    np.testing.assert_array_equal(transform(x, rng), np.full((1, 1, 2, 2), 6, np.float32), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: RandomCrop(-1), "RandomCrop padding: expected an integer of at least 0, got -1"),
+        (lambda: RandomCrop(1.5), "RandomCrop padding: expected an integer, got 1.5"),
+        (lambda: RandomCrop(1, "wrap"), "RandomCrop mode: expected 'constant', 'edge' or 'reflect', got 'wrap'"),
+        (lambda: RandomHorizontalFlip(1.5), "RandomHorizontalFlip p: expected a number from 0 to 1, got 1.5"),
+        (lambda: RandomHorizontalFlip("p"), "RandomHorizontalFlip p: expected a number from 0 to 1, got 'p'"),
+        (lambda: Cutout(-1), "Cutout size: expected an integer of at least 0, got -1"),
+        (lambda: Normalize([1], [1, 2]), "expected equally many finite means and deviations, got [1] and [1, 2]"),
+        (lambda: Normalize([np.nan], [1]), "expected equally many finite means and deviations, got [nan] and [1]"),
+        (lambda: Normalize([0], [0]), "Normalize std: expected finite numbers above 0, got [0]"),
+    ],
+)
+def test_settings_that_are_refused(make, text):
+    with pytest.raises(SettingError, match=re.escape(text)):
+        make()
+
+
+def test_normalize_refuses_other_images():
+    normalize = Normalize([0, 0, 0], [1, 1, 1])
+    with pytest.raises(ShapeError, match=r"^Normalize: expected x of 3 channels, got \(1, 2, 4, 4\)$"):
+        normalize(np.zeros((1, 2, 4, 4), np.uint8))
+    with pytest.raises(DTypeError, match=r"^Normalize: expected x of dtype uint8, got float32$"):
+        normalize(np.zeros((1, 3, 4, 4), np.float32))

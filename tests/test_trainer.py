@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from convnet.data import DataLoader
 from convnet.errors import DivergedError
 from convnet.layers import Conv2d, Dense, Flatten, ReLU, Sequential
 from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
@@ -131,6 +132,32 @@ def test_the_seed_decides():
 
     np.testing.assert_array_equal(run(3), run(np.random.default_rng(3)))
     assert not np.array_equal(run(3), run(4))
+
+
+def noise(x, rng):
+    return x + rng.integers(0, 30, x.shape, np.uint8)
+
+
+def test_the_number_of_workers_changes_nothing():
+    def run(workers):
+        trained = trainer()
+        trained.fit(small_data(), epochs=2, batch_size=4, augment=noise, workers=workers)
+        return weights(trained)
+
+    alone = run(0)
+    np.testing.assert_array_equal(run(1), alone)
+    np.testing.assert_array_equal(run(3), alone)
+    unchanged = trainer()
+    unchanged.fit(small_data(), epochs=2, batch_size=4)
+    assert not np.array_equal(weights(unchanged), alone)
+
+
+def test_a_loader_brings_its_own_settings():
+    by_arrays, by_loader = trainer(), trainer()
+    by_arrays.fit(small_data(), epochs=2, batch_size=7, rng=5, augment=noise)
+    by_loader.fit(DataLoader(*small_data(), 7, augment=noise, rng=5), epochs=2)
+    np.testing.assert_array_equal(weights(by_loader), weights(by_arrays))
+    assert by_loader.history[1].loss == by_arrays.history[1].loss
 
 
 def test_the_running_figures_are_those_of_all_images():

@@ -10,7 +10,7 @@ from convnet.errors import DataError
 
 def download(
     name: str,
-    sha256: Mapping[str, str],
+    hashes: Mapping[str, str],
     mirrors: Sequence[str],
     cache: str | os.PathLike[str] | None = None,
 ) -> Path:
@@ -22,8 +22,9 @@ def download(
     ----------
     name : str
         Name of the data set, and of its folder in the cache.
-    sha256 : mapping
-        File names, each with the SHA-256 of its content in hexadecimal.
+    hashes : mapping
+        File names, each with the SHA-256 of its content in hexadecimal, or another hash with its name in front
+        (``md5:...``).
     mirrors : sequence of str
         Base URLs, tried in this order for each file.
     cache : path, optional
@@ -46,8 +47,8 @@ def download(
             'for pooch: pip install "convnet-cpu[data]"'
         ) from error
     folder = Path(pooch.os_cache("convnet") if cache is None else cache) / name
-    for file, digest in sha256.items():
-        retrieve = partial(pooch.retrieve, known_hash=f"sha256:{digest}", fname=file, path=folder)
+    for file, digest in hashes.items():
+        retrieve = partial(pooch.retrieve, known_hash=digest, fname=file, path=folder)
         _from_first_mirror(retrieve, [f"{base.rstrip('/')}/{file}" for base in mirrors], f"{name}: expected {file}")
     return folder
 

@@ -1,41 +1,22 @@
 """MNIST, and Fashion-MNIST, which has the same files."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convnet.data._download import download
 from convnet.data._idx import read_idx
+from convnet.data._source import Source
 from convnet.data._types import DataSet, Split
 from convnet.errors import DataError
 
 _CLASSES = 10
 _SIZE = (28, 28)
 
-
-@dataclass(frozen=True)
-class _Source:
-    """Where the files of a data set are: on this machine, else on the network."""
-
-    name: str
-    below_convnet_data: Sequence[str]
-    system_folders: Sequence[str]
-    mirrors: Sequence[str]
-    sha256: Mapping[str, str]
-
-    def local_folder(self) -> Path | None:
-        root = os.environ.get("CONVNET_DATA")
-        folders = [Path(root, name) for name in self.below_convnet_data] if root else []
-        folders += [Path(folder) for folder in self.system_folders]
-        return next((folder for folder in folders if folder.is_dir()), None)
-
-
-_MNIST = _Source(
+_MNIST = Source(
     name="mnist",
     below_convnet_data=("mnist",),
     system_folders=(),
@@ -43,7 +24,7 @@ _MNIST = _Source(
         "https://ossci-datasets.s3.amazonaws.com/mnist",
         "https://storage.googleapis.com/cvdf-datasets/mnist",
     ),
-    sha256={
+    hashes={
         "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
         "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
         "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
@@ -51,7 +32,7 @@ _MNIST = _Source(
     },
 )
 
-_FASHION_MNIST = _Source(
+_FASHION_MNIST = Source(
     name="fashion-mnist",
     below_convnet_data=("fashion-mnist", "fashion_mnist"),
     # Debian's package dataset-fashion-mnist.
@@ -60,7 +41,7 @@ _FASHION_MNIST = _Source(
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     ),
-    sha256={
+    hashes={
         "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
         "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
         "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
@@ -162,15 +143,12 @@ def fashion_mnist(
 
 
 def _load(
-    source: _Source,
+    source: Source,
     folder: str | os.PathLike[str] | None,
     mirrors: str | Sequence[str] | None,
     cache: str | os.PathLike[str] | None,
 ) -> DataSet:
-    where = source.local_folder() if folder is None else Path(folder)
-    if where is None:
-        bases = source.mirrors if mirrors is None else [mirrors] if isinstance(mirrors, str) else mirrors
-        where = download(source.name, source.sha256, bases, cache)
+    where = source.find(folder, mirrors, cache)
     return _read_split(source.name, where, "train"), _read_split(source.name, where, "t10k")
 
 

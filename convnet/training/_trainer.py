@@ -9,21 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convnet.context import Context
+from convnet.data import DataLoader
+from convnet.data.transforms import Transform
 from convnet.errors import DivergedError, SettingError
 from convnet.inference import fuse
 from convnet.layers import Layer
 from convnet.losses import Loss, auxiliary_loss
 from convnet.optim import Optimizer
 from convnet.settings import integer
+from convnet.training._arrays import Data, as_floats, checked_data, checked_images
 from convnet.training._average import WeightAverage
-from convnet.training._batches import (
-    Augment,
-    Batches,
-    Data,
-    as_floats,
-    checked_data,
-    checked_images,
-)
 from convnet.training._history import Epoch, History
 from convnet.training._interrupt import InterruptBetweenSteps
 from convnet.training._meter import Meter
@@ -113,21 +108,23 @@ class Trainer:
 
     def fit(
         self,
-        train: Data,
+        train: Data | DataLoader,
         validation: Data | None = None,
         epochs: int = 1,
         batch_size: int = 64,
         shuffle: bool = True,
         rng: int | np.random.Generator | None = 0,
-        augment: Augment | None = None,
+        augment: Transform | None = None,
         progress: bool = True,
+        workers: int = 1,
     ) -> History:
         """Train for some epochs, each one pass over ``train``; a `Plateau` is told the loss after each.
 
         Parameters
         ----------
-        train : pair of arrays (x, y)
-            x of shape (n, c, h, w); the last batch of an epoch holds what remains.
+        train : pair of arrays (x, y), or DataLoader
+            x of shape (n, c, h, w); the last batch of an epoch holds what remains. A `DataLoader` has its own batch
+            size, order, generator, ``augment`` and workers; those given here then do not count.
         validation : pair of arrays (x, y), optional
             Evaluated after each epoch.
         epochs : int
@@ -140,9 +137,12 @@ class Trainer:
             Where the order and ``augment`` draw from: the same seed gives the same weights, bit for bit; None draws a
             new seed.
         augment : callable, optional
-            ``augment(x, rng)`` gets each batch of training images, as stored, and returns a changed copy.
+            ``augment(x, rng)`` gets each batch of training images, as stored, and returns a changed copy; see
+            `convnet.data.transforms`. It is called in other threads, ahead of time.
         progress : bool
             Show a live bar on standard error where that is a terminal.
+        workers : int
+            Threads that ``augment`` runs in; their number does not change the result. With 0 it runs between the steps.
 
         Returns
         -------
@@ -156,20 +156,21 @@ class Trainer:
             If the loss stops being finite, or the norm of gradients to be clipped; the weights are then those of the
             step before.
         """
-        for _ in self.iter_fit(train, validation, epochs, batch_size, shuffle, rng, augment, progress):
+        for _ in self.iter_fit(train, validation, epochs, batch_size, shuffle, rng, augment, progress, workers):
             pass
         return self.history
 
     def iter_fit(
         self,
-        train: Data,
+        train: Data | DataLoader,
         validation: Data | None = None,
         epochs: int = 1,
         batch_size: int = 64,
         shuffle: bool = True,
         rng: int | np.random.Generator | None = 0,
-        augment: Augment | None = None,
+        augment: Transform | None = None,
         progress: bool = True,
+        workers: int = 1,
     ) -> Iterator[Epoch]:
         """As `fit`, one epoch at a time: save the model or stop early between them.
 
@@ -192,12 +193,15 @@ class Trainer:
         """
         epochs = integer(epochs, "Trainer.fit epochs")
         size = integer(batch_size, "Trainer.fit batch_size")
-        x, y = checked_data("Trainer.fit", train, self.model, self._dtype)
-        training = Batches(x, y, size, self._dtype, shuffle, augment, np.random.default_rng(rng))
+        workers = integer(workers, "Trainer.fit workers", least=0)
+        arrays = (train.x, train.y) if isinstance(train, DataLoader) else train
+        x, y = checked_data("Trainer.fit", arrays, self.model, self._dtype)
+        threads = 0 if augment is None else workers
+        training = train if isinstance(train, DataLoader) else DataLoader(x, y, size, shuffle, augment, rng, threads)
         validating = None
         if validation is not None:
             x, y = checked_data("Trainer.fit validation", validation, self.model, self._dtype)
-            validating = Batches(x, y, size, self._dtype)
+            validating = _in_order(x, y, size)
         self.history = History()
         return self._epochs(training, validating, epochs, progress)
 
@@ -223,7 +227,7 @@ class Trainer:
         """
         size = integer(batch_size, "Trainer.evaluate batch_size")
         x, y = checked_data("Trainer.evaluate", data, self.model, self._dtype)
-        meter = self._measure(Batches(x, y, size, self._dtype))
+        meter = self._measure(_in_order(x, y, size))
         figures = {"loss": meter.loss, "accuracy": meter.accuracy}
         return {name: value for name, value in figures.items() if value is not None}
 
@@ -265,7 +269,9 @@ class Trainer:
             self.average.update()
         return loss, outputs
 
-    def _epochs(self, training: Batches, validating: Batches | None, epochs: int, progress: bool) -> Iterator[Epoch]:
+    def _epochs(
+        self, training: DataLoader, validating: DataLoader | None, epochs: int, progress: bool
+    ) -> Iterator[Epoch]:
         with ProgressBar(len(training.x), epochs, progress) as bar:
             for number in range(1, epochs + 1):
                 begun = time.perf_counter()
@@ -285,14 +291,14 @@ class Trainer:
                 logger.info("%s", epoch)
                 yield epoch
 
-    def _train_epoch(self, batches: Batches, number: int, bar: ProgressBar) -> tuple[Meter, float]:
+    def _train_epoch(self, batches: DataLoader, number: int, bar: ProgressBar) -> tuple[Meter, float]:
         """One pass; returns the figures and the learning rate of the last step."""
         meter, rate = Meter(_are_classes(batches.y)), 0.0
         with InterruptBetweenSteps() as interrupt:
             for step, (x, y) in enumerate(batches, start=1):
                 rate = self.optimizer.learning_rate
                 try:
-                    loss, outputs = self._step(x, y)
+                    loss, outputs = self._step(as_floats(x, self._dtype), y)
                 except DivergedError as error:
                     raise DivergedError(f"Trainer.fit: epoch {number}, step {step}: {error}") from None
                 meter.add(loss, outputs, y)
@@ -301,12 +307,17 @@ class Trainer:
         bar.show(number, meter)
         return meter, rate
 
-    def _measure(self, batches: Batches) -> Meter:
+    def _measure(self, batches: DataLoader) -> Meter:
         meter = Meter(_are_classes(batches.y))
         for x, y in batches:
-            outputs = self._measured(x)
+            outputs = self._measured(as_floats(x, self._dtype))
             meter.add(self.loss.forward(outputs, y), outputs, y)
         return meter
+
+
+def _in_order(x: np.ndarray, y: np.ndarray, size: int) -> DataLoader:
+    """Batches to measure on: there is nothing to prepare, so there is no thread for it."""
+    return DataLoader(x, y, size, shuffle=False, workers=0)
 
 
 def _are_classes(y: np.ndarray) -> bool:

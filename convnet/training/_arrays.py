@@ -1,7 +1,5 @@
-"""Arrays as batches, checked once before any work."""
+"""Arrays for a model, checked once before any work."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,48 +8,9 @@ from numpy.typing import ArrayLike
 from convnet.errors import DataError, DTypeError, ShapeError
 from convnet.layers import Layer
 
-__all__ = ["Augment", "Batches", "Data", "as_floats", "checked_data", "checked_images"]
+__all__ = ["Data", "as_floats", "checked_data", "checked_images"]
 
 Data: TypeAlias = tuple[ArrayLike, ArrayLike]
-Augment: TypeAlias = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-
-
-@dataclass(frozen=True, eq=False)
-class Batches:
-    """Images and targets of each batch, ready for a model; every iteration is one pass, the last batch may be smaller.
-
-    Attributes
-    ----------
-    x : ndarray of shape (n, ...), uint8 or ``dtype``
-    y : ndarray of shape (n,) or (n, ...)
-    size : int
-        Images a batch.
-    dtype : dtype
-        What the model computes in.
-    shuffle : bool
-        Whether each pass takes a new random order.
-    augment : callable, optional
-        ``augment(x, rng)`` returns a changed copy of a batch of images.
-    rng : numpy.random.Generator
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    size: int
-    dtype: np.dtype[Any]
-    shuffle: bool = False
-    augment: Augment | None = None
-    rng: np.random.Generator | None = None
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        rng = np.random.default_rng(self.rng)
-        order = rng.permutation(len(self.x)) if self.shuffle else None
-        for start in range(0, len(self.x), self.size):
-            part = slice(start, start + self.size) if order is None else order[start : start + self.size]
-            x = self.x[part]
-            if self.augment is not None:
-                x = self.augment(x, rng)
-            yield as_floats(x, self.dtype), self.y[part]
 
 
 def as_floats(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:

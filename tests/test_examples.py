@@ -1,0 +1,45 @@
+"""The recipes run, are as short as they claim to be, and learn something in a smoke run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+RECIPES = sorted(path for path in EXAMPLES.glob("*.py") if path.name != "from_scratch.py")
+
+pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not here")
+every = pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+
+
+def test_the_recipes_are_here():
+    assert {path.stem for path in RECIPES} == {"cifar10_fast", "fashion_mnist", "mnist_best", "mnist_fast"}
+
+
+@every
+def test_a_recipe_has_at_most_80_lines(recipe):
+    assert len(recipe.read_text("utf-8").splitlines()) <= 80
+
+
+@every
+def test_a_smoke_run_learns(recipe, tmp_path):
+    assert _smoke(recipe, tmp_path, "0")[0] > 60  # of 100; guessing gives 10
+
+
+def test_the_mean_and_the_deviation(tmp_path):
+    first, second, *summary = _smoke(EXAMPLES / "mnist_fast.py", tmp_path, "0", "1")
+    assert summary == pytest.approx([(first + second) / 2, abs(first - second) / 2], abs=0.01)
+
+
+def _smoke(recipe, folder, *seeds):
+    """The accuracies that a smoke run tells, their mean and their standard deviation."""
+    command = [sys.executable, "-W", "error", str(recipe), "--smoke", "--seeds", *seeds]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert list(folder.iterdir()) == []
+    *lines, last = re.findall(r"^(?:seed|mean) .*", result.stdout, re.MULTILINE)
+    assert [re.match(r"seed (\d+): ", line)[1] for line in lines] == list(seeds)
+    mean, deviation = re.match(r"mean (\S+) % and \S+ s, deviation (\S+) %", last).groups()
+    return [*(float(line.split()[2]) for line in lines), float(mean), float(deviation)]
