@@ -94,6 +94,17 @@ def test_truncated_archive(small, tmp_path, suffix, kept):
         cifar10(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
+def test_damaged_archive(small, tmp_path, suffix):
+    archive = small.write_archive(tmp_path, suffix)
+    damaged = bytearray(archive.read_bytes())
+    middle = len(damaged) // 2
+    damaged[middle : middle + 2000] = b"\xff" * 2000
+    archive.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"^cifar10: expected .* (cannot be read|got [0-9a-f]{32}$)"):
+        cifar10(tmp_path)
+
+
 def test_no_archive_at_all(small, tmp_path):
     path = tmp_path / "cifar-10-binary.tar.gz"
     path.write_bytes(b"<html>moved</html>" * 1000)
