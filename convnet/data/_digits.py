@@ -38,6 +38,15 @@ def digits() -> DataSet:
     """
     # By path: importlib.resources would add 15 ms to the import, and a package with compiled modules is never zipped.
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as arrays:
-        train = arrays["x"], arrays["y"].astype(np.int64)
-        test = arrays["x_test"], arrays["y_test"].astype(np.int64)
+        train, test = (
+            (_images(arrays["places" + part], arrays["ink" + part]), arrays["y" + part].astype(np.int64))
+            for part in ("", "_test")
+        )
     return train, test
+
+
+def _images(places: np.ndarray, ink: np.ndarray) -> np.ndarray:
+    """Images whose pixels with ink are the bits that are set in ``places``."""
+    pixels = np.zeros(8 * len(places), np.uint8)
+    pixels[np.unpackbits(places).view(bool)] = ink
+    return pixels.reshape(-1, 1, 28, 28)
