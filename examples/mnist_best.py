@@ -1,4 +1,4 @@
-"""MNIST to 99.6 % in a few minutes on two cores.
+"""MNIST as exactly as a few minutes on two cores allow; docs/accuracy.md tells what recipes reach.
 
 python examples/mnist_best.py --seeds 0 1 2
 python examples/mnist_best.py --smoke       # 4,000 digits that are in the package: does it run?
