@@ -125,8 +125,7 @@ static void NAME(transpose)(void *dst, const void *src, ptrdiff_t rows, ptrdiff_
 
 /* Weights lie tap after tap, channel after channel; products want vectors of outputs (or, for the data gradient, of
    inputs), whose elements lie `col_stride` apart. Both ways go by blocks of LANES x LANES, so that each cache line of
-   the weights is met once. 8 x 512 x 7 x 7 to 512, 3 x 3, one thread: the weight gradient takes 20 ms, adding element by
-   element 33; of the forward pass packing takes 0.65 ms instead of 1. */
+   the weights is met once. */
 
 /* The first `wide` elements of `cols` runs, as `wide` vectors. */
 static CN_INLINE void NAME(pack_block)(T *to, const T *from, const int32_t *place, ptrdiff_t wide, ptrdiff_t cols,
