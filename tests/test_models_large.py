@@ -185,11 +185,14 @@ def as_float64(layer):
 CASES = [
     ("alexnet", {"hidden": 24, "dropout": 0}, (2, 3, 67, 64)),
     ("vgg11", {"hidden": 16, "dropout": 0, "in_channels": 1}, (1, 1, 32, 33)),
+    ("vgg13", {"hidden": 16, "dropout": 0}, (1, 3, 32, 32)),
     ("vgg16", {"hidden": 16, "dropout": 0, "batch_norm": True}, (2, 3, 32, 32)),
+    ("vgg19", {"hidden": 16, "dropout": 0}, (1, 3, 33, 32)),
     ("resnet18", {"width": 8, "in_channels": 1}, (3, 1, 40, 64)),
     ("resnet34", {"width": 4}, (3, 3, 40, 40)),
     ("resnet50", {"width": 4}, (4, 3, 64, 64)),
     ("nin", {"width": 12, "dropout": 0}, (2, 3, 32, 29)),
+    ("googlenet", {"dropout": 0, "in_channels": 1}, (3, 1, 40, 33)),
     ("googlenet", {"auxiliary": True, "dropout": 0, "auxiliary_dropout": 0}, (3, 3, 63, 64)),
     ("resnet20", {"width": 8}, (2, 3, 32, 27)),
     ("resnet20", {"width": 4, "shortcut": "B", "in_channels": 1}, (2, 1, 28, 28)),
@@ -233,7 +236,7 @@ def test_weights_of_torch_load_unchanged_and_compute_the_same(name, settings, sh
     np.testing.assert_allclose(logits, expected[-1], rtol=0, atol=TOLERANCE * np.abs(expected[-1]).max())
 
 
-@pytest.mark.parametrize(("name", "settings", "shape"), CASES[6:], ids=[name for name, *_ in CASES[6:]])
+@pytest.mark.parametrize(("name", "settings", "shape"), CASES[8:], ids=[name for name, *_ in CASES[8:]])
 def test_predictors_in_float32(name, settings, shape, rng):
     model = MODELS[name](classes=5, **settings, rng=0)
     x = rng.random(shape, np.float32)

@@ -117,6 +117,14 @@ def test_arrays_put_in_place_of_others_are_seen(rng):
         average.update()
 
 
+def test_a_buffer_that_cannot_be_averaged_is_refused_at_once():
+    model = BatchNorm2d(2)
+    model.running_mean = np.zeros((2, 2), np.float32)[:, 0]
+    model.running_mean.flags.writeable = False
+    with pytest.raises(ShapeError, match="expected value to be a writeable C-contiguous array"):
+        WeightAverage(model)
+
+
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
 def test_a_copy_made_together_with_its_model_goes_on_alike(duplicate, rng):
     model = network()

@@ -74,6 +74,7 @@ class WeightAverage:
         self.steps = 0
         self.source = model
         self._forget()
+        self._updates_now()  # a buffer that cannot be averaged is refused here, not after the first step
 
     def _forget(self) -> None:
         self._parameters = list(zip(self.model.parameters(), self.source.parameters(), strict=True))
