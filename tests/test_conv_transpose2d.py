@@ -23,6 +23,9 @@ GEOMETRIES = [
     ((2, 5, 4, 4), (1, 3, 3), {"groups": 5, "padding": 1}),
     ((1, 4, 9, 9), (2, 1, 3), {"padding": (2, 3)}),  # more padding than the taps reach
     ((1, 40, 5, 5), (17, 3, 3), {"padding": 1}),
+    ((2, 3, 4, 3), (9, 2, 3), {"stride": (3, 4), "output_padding": (2, 3)}),  # no tap leads to some pixels
+    ((1, 0, 3, 3), (2, 2, 2), {"stride": 2}),
+    ((1, 0, 3, 3), (20, 2, 2), {"stride": 2}),
 ]
 every_geometry = pytest.mark.parametrize(("x_shape", "w_shape", "settings"), GEOMETRIES, ids=str)
 

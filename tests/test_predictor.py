@@ -146,6 +146,36 @@ MODELS = {
         ),
         (3, 4, 5),
     ),
+    "transposed in groups": lambda d: (
+        Sequential(
+            ConvTranspose2d(6, 6, 3, 2, 1, groups=6, dtype=d),
+            ReLU(),
+            ConvTranspose2d(6, 4, 3, 2, groups=2, bias=False, dtype=d),
+            ReLU(),
+            ConvTranspose2d(4, 60, (2, 1), (1, 3), groups=2, dilation=(3, 2), output_padding=(2, 1), dtype=d),
+        ),
+        (6, 3, 4),
+    ),
+    "transposed to few channels": lambda d: (
+        Sequential(
+            ConvTranspose2d(12, 3, 4, 2, 1, dtype=d),
+            ReLU(),
+            ConvTranspose2d(3, 2, (2, 3), 3, bias=False, dtype=d),
+            ConvTranspose2d(2, 1, 1, padding=(1, 2), dtype=d),
+        ),
+        (12, 4, 5),
+    ),
+    "transposed to many": lambda d: (
+        Sequential(
+            ConvTranspose2d(5, 70, 3, (2, 4), 1, dtype=d),  # no tap leads to some columns
+            ReLU(),
+            ConvTranspose2d(70, 20, 2, 2, dtype=d),
+            ReLU(),
+            ConvTranspose2d(20, 17, 2, 3, bias=False, dilation=2, dtype=d),
+            ReLU(),
+        ),
+        (5, 4, 3),
+    ),
     "resized": lambda d: (
         Sequential(
             Conv2d(3, 5, 1, dtype=d),
@@ -291,6 +321,10 @@ NORMALIZED = {
     "conv": lambda: Sequential(Conv2d(3, 5, 3, bias=False), BatchNorm2d(5), ReLU(), MaxPool2d(2)),
     "bias": lambda: Sequential(Conv2d(3, 5, 3), BatchNorm2d(5, affine=False)),
     "first": lambda: Sequential(BatchNorm2d(3), ReLU(), Conv2d(3, 4, 3)),
+    "transposed": lambda: Sequential(ConvTranspose2d(3, 20, 3, 2, bias=False), BatchNorm2d(20), ReLU()),
+    "transposed in groups": lambda: Sequential(
+        Conv2d(3, 6, 1), ReLU(), ConvTranspose2d(6, 4, 2, 2, groups=2), BatchNorm2d(4)
+    ),
     "behind ReLU": lambda: Sequential(Conv2d(3, 4, 3), ReLU(), BatchNorm2d(4)),
     "residual": lambda: Graph(
         {

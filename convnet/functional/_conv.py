@@ -238,7 +238,7 @@ def _gradients(
     if dx:
         n, c, height, width = x.shape
         dx_out = empty((n, height, width, c), x.dtype)
-        data_gradient(passes, given.algorithm, who, upstream, w, dx_out)
+        data_gradient(passes, given.algorithm, who, upstream, (w, None, dx_out))
         dx_out = to_nchw(dx_out)
     if dw_out is not None or db_out is not None:
         weight_gradient(passes, given.algorithm, who, upstream, to_nhwc(x), dw_out, db_out)

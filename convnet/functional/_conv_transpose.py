@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
 from convnet.errors import ShapeError
 from convnet.functional._algorithm import Algorithm, Problem, problems
 from convnet.functional._arrays import (
@@ -17,11 +15,24 @@ from convnet.functional._arrays import (
     to_nchw,
     to_nhwc,
 )
+from convnet.functional._conv import Geometry
 from convnet.functional._passes import Upstream, data_gradient, forward, weight_gradient
-from convnet.kernels import norm
 from convnet.settings import integer
 from convnet.shapes import IntPair, pair
 from convnet.upsampling import conv_transpose2d_output_size
+
+
+def geometry(
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: IntPair,
+    padding: IntPair,
+    output_padding: IntPair,
+    dilation: IntPair,
+) -> Geometry:
+    """Resolve sizes and settings; the window is that of the convolution."""
+    out = conv_transpose2d_output_size(size, kernel, stride, padding, output_padding, dilation)
+    return Geometry(out, (*pair(stride, "stride"), *pair(padding, "padding", least=0), *pair(dilation, "dilation")))
 
 
 class _Transposed(NamedTuple):
@@ -52,9 +63,7 @@ def _transposed(
             f"{who}: expected w of shape ({x.shape[1]}, out / groups, kh, kw), its first size a multiple of "
             f"groups={groups}, for x of shape {x.shape}, got {w.shape}"
         )
-    size = conv_transpose2d_output_size(x.shape[2:], w.shape[2:], stride, padding, output_padding, dilation)
-    front = pair(padding, f"{who} padding", least=0)
-    window = (*pair(stride, f"{who} stride"), *front, *pair(dilation, f"{who} dilation"))
+    size, window = geometry(x.shape[2:], w.shape[2:], stride, padding, output_padding, dilation)
     return _Transposed(x, w, size, Problem(len(x), x.shape[2:], w.shape, window, groups, x.dtype))
 
 
@@ -120,10 +129,7 @@ def conv_transpose2d(
         b = contiguous(same_dtype(x, b, who, "b"))
         expect_shape(b, (out,), who, "b")
     y = empty((len(x), *size, out), x.dtype)
-    data_gradient(problems(problem, size), algorithm, who, Upstream(to_nhwc(x), None, None), w, y)
-    if b is not None and y.size:
-        pixels = y.reshape(-1, out)
-        norm.normalize(pixels, None, None, b, np.zeros(out), np.ones(out), 0.0, False, pixels)  # y + b
+    data_gradient(problems(problem, size), algorithm, who, Upstream(to_nhwc(x), None, None), (w, b, y))
     return to_nchw(y)
 
 

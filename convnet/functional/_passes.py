@@ -45,16 +45,20 @@ def forward(
 
 
 def data_gradient(
-    passes: PerPass[Problem], algorithm: Algorithm | None, who: str, upstream: Upstream, w: FloatArray, dx: FloatArray
+    passes: PerPass[Problem],
+    algorithm: Algorithm | None,
+    who: str,
+    upstream: Upstream,
+    arrays: tuple[FloatArray, FloatArray | None, FloatArray],
 ) -> None:
-    """Fill dx."""
+    """Fill dx, of the arrays (w, b, dx): the gradient plus b."""
     problem = passes.forward
     if takes_winograd(passes.data_gradient, COSTS.data_gradient, algorithm, who):
-        winograd.winograd_data_gradient(*upstream, w, dx, *problem.padding, *problem.pool)
+        winograd.winograd_data_gradient(*upstream, *arrays, *problem.padding, *problem.pool)
     elif problem.direct != "direct":
-        depthwise.depthwise_data_gradient(upstream.dy, w, dx, *problem.window)
+        depthwise.depthwise_data_gradient(upstream.dy, *arrays, *problem.window)
     else:
-        conv.conv2d_data_gradient(*upstream, w, dx, *problem.window, problem.groups, *problem.pool)
+        conv.conv2d_data_gradient(*upstream, *arrays, *problem.window, problem.groups, *problem.pool)
 
 
 def weight_gradient(

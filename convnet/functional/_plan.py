@@ -8,14 +8,15 @@ from convnet.errors import DTypeError, ShapeError
 from convnet.functional._algorithm import PLANNED, Problem, takes_winograd
 from convnet.functional._arrays import FloatArray, empty, floats, to_nchw, to_nhwc
 from convnet.functional._conv import geometry as conv_geometry
+from convnet.functional._conv_transpose import geometry as conv_transpose_geometry
 from convnet.functional._group_norm import group_norm_operation
 from convnet.functional._pool import Geometry
 from convnet.functional._pool import geometry as pool_geometry
-from convnet.functional._resample import Axis, PadMode, UpsampleMode, pad_axes, resampling, spread_axis, upsample_axes
+from convnet.functional._resample import Axis, PadMode, UpsampleMode, pad_axes, resampling, upsample_axes
 from convnet.functional._response import response_operation
 from convnet.kernels import activation as activations
 from convnet.kernels import plan as kernels
-from convnet.shapes import IntPair, Padding, Sides, pair
+from convnet.shapes import IntPair, Padding, pair
 
 Shape = tuple[int, ...]
 
@@ -71,8 +72,30 @@ class Plan:
         windows = (1, 1) if pool is None else pair(pool, "pool")
         problem = Problem(self._images, out, w.shape, window, groups, self.dtype, windows)
         algorithm = "winograd" if takes_winograd(problem, PLANNED, None, "Plan") else problem.direct
-        bias = None if b is None else b.copy()
-        self._plan.conv2d(x, y, np.ascontiguousarray(w), bias, size, out, window, groups, relu, windows, algorithm)
+        bias, settings = None if b is None else b.copy(), (window, groups, relu, windows, algorithm)
+        self._plan.conv2d(x, y, np.ascontiguousarray(w), bias, size, out, *settings, transposed=False)
+
+    def conv_transpose2d(
+        self,
+        x: int,
+        y: int,
+        input_shape: Shape,
+        w: FloatArray,
+        b: FloatArray | None,
+        *,
+        stride: IntPair,
+        padding: IntPair,
+        output_padding: IntPair,
+        dilation: IntPair,
+        groups: int,
+        relu: bool = False,
+    ) -> None:
+        """Spread pixels over windows; with ``relu`` rectify."""
+        size = input_shape[1], input_shape[2]
+        out, window = conv_transpose_geometry(size, w.shape[2:], stride, padding, output_padding, dilation)
+        problem = Problem(self._images, size, w.shape, window, groups, self.dtype)
+        bias, settings = None if b is None else b.copy(), (window, groups, relu, (1, 1), problem.direct)
+        self._plan.conv2d(x, y, np.ascontiguousarray(w), bias, size, out, *settings, transposed=True)
 
     def dense(self, x: int, y: int, w: FloatArray, b: FloatArray | None, *, relu: bool = False) -> None:
         """Multiply rows with weights; with ``relu`` rectify."""
@@ -219,11 +242,6 @@ class Plan:
         """Interpolate."""
         sizes = input_shape[1], input_shape[2]
         self._resample(x, y, input_shape, *upsample_axes(sizes, size, scale_factor, mode, align_corners, "Plan"))
-
-    def spread(self, x: int, y: int, input_shape: Shape, *, stride: tuple[int, int], sides: Sides) -> None:
-        """Lay pixels ``stride`` apart between zeros, with ``sides`` more around, or less where that is negative."""
-        axes = (spread_axis(*axis) for axis in zip(input_shape[1:], stride, sides, strict=True))
-        self._resample(x, y, input_shape, *axes)
 
     def _resample(self, x: int, y: int, input_shape: Shape, rows: Axis, cols: Axis) -> None:
         c, height, width = input_shape

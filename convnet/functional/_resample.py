@@ -54,13 +54,6 @@ def pad_axis(length: int, sides: tuple[int, int], mode: PadMode) -> Axis:
 
 
 @lru_cache(maxsize=128)
-def spread_axis(length: int, step: int, sides: tuple[int, int]) -> Axis:
-    """The map's positions `step` apart between zeros; negative sides cut off."""
-    at = np.arange(-sides[0], (length - 1) * step + 1 + sides[1])
-    return _picked(np.where(at % step == 0, at // step, -1), length)
-
-
-@lru_cache(maxsize=128)
 def _nearest_axis(length: int, out: int, scale: float | None) -> Axis:
     source = np.arange(out) * length // out if scale is None else np.floor(np.arange(out) / scale).astype(np.int64)
     return _picked(np.minimum(source, length - 1), length)

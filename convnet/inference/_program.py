@@ -125,23 +125,18 @@ def _conv2d(program: Program, layer: Conv2d, x: int) -> int:
 
 
 def _conv_transpose2d(program: Program, layer: ConvTranspose2d, x: int) -> int:
-    """A convolution of pixels that lie a stride apart, between zeros, with flipped weights.
-
-    With a stride it multiplies mostly zeros: for 2 four times as much as the layer itself does.
-    """
+    """Without a stride a convolution with flipped weights, which Winograd's algorithm may serve."""
     shape = layer.output_shape(program.shapes[x])
-    reach = [d * (k - 1) - p for k, d, p in zip(layer.kernel_size, layer.dilation, layer.padding, strict=True)]
-    sides = tuple((side, side + more) for side, more in zip(reach, layer.output_padding, strict=True))
-    if layer.stride != (1, 1) or min(reach) < 0:
-        c, h, w = program.shapes[x]
-        sizes = ((length - 1) * s + 1 + sum(side) for length, s, side in zip((h, w), layer.stride, sides, strict=True))
-        x = program.emit("spread", x, shape=(c, *sizes), stride=layer.stride, sides=sides)
-        sides = ((0, 0), (0, 0))
     weight, groups = layer.weight.value, layer.groups
+    bias = None if layer.bias is None else layer.bias.value
+    reach = [d * (k - 1) - p for k, d, p in zip(layer.kernel_size, layer.dilation, layer.padding, strict=True)]
+    if layer.stride != (1, 1) or min(reach) < 0:
+        return program.emit("conv_transpose2d", x, shape=shape, w=weight, b=bias, **layer._geometry)
+    sides = tuple((side, side + more) for side, more in zip(reach, layer.output_padding, strict=True))
     blocks = weight.reshape(groups, -1, *weight.shape[1:]).transpose(0, 2, 1, 3, 4)[..., ::-1, ::-1]
     settings = {
         "w": np.ascontiguousarray(blocks).reshape(layer.out_channels, -1, *layer.kernel_size),
-        "b": None if layer.bias is None else layer.bias.value,
+        "b": bias,
         "stride": (1, 1),
         "padding": sides,
         "dilation": layer.dilation,

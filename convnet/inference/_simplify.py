@@ -50,9 +50,13 @@ def _normalized(program: Program, conv: Operation, norm: Operation) -> Merged:
         return None
     w, b = conv.settings["w"], conv.settings["b"]
     mean, scale, shift = (norm.settings[name] for name in ("mean", "scale", "shift"))
-    weights = (w.astype(np.float64) * scale[:, None, None, None]).astype(w.dtype)
+    factors = scale[:, None, None, None]
+    if conv.name == "conv_transpose2d":  # (in, out / groups, kh, kw)
+        groups = conv.settings["groups"]
+        factors = scale.reshape(groups, -1).repeat(len(w) // groups, axis=0)[:, :, None, None]
+    weights = (w.astype(np.float64) * factors).astype(w.dtype)
     bias = ((0 if b is None else b.astype(np.float64)) - mean) * scale + shift
-    return "conv2d", {**conv.settings, "w": weights, "b": bias.astype(w.dtype)}
+    return conv.name, {**conv.settings, "w": weights, "b": bias.astype(w.dtype)}
 
 
 def _max_pool2d(program: Program, conv: Operation, pool: Operation) -> Merged:
@@ -77,6 +81,8 @@ _MERGES: dict[tuple[str, str], Merge] = {
     ("batch_norm", "relu"): _relu,
     ("conv2d", "batch_norm"): _normalized,
     ("conv2d", "relu"): _relu,
+    ("conv_transpose2d", "batch_norm"): _normalized,
+    ("conv_transpose2d", "relu"): _relu,
     ("dense", "relu"): _relu,
     ("conv2d", "max_pool2d"): _max_pool2d,
     ("flatten", "dense"): _dense_of_flattened,

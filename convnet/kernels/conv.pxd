@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, uint8_t
 
-from convnet.kernels.correlation cimport Correlation, Upstream
+from convnet.kernels.correlation cimport Convolution, Correlation, Upstream
 from convnet.kernels.runtime cimport cn_kernels
 
 ctypedef fused real:
@@ -10,17 +10,11 @@ ctypedef fused real:
     double
 
 
-cdef struct Convolution:
-    # A layer's settings, for images of one size.
-    Py_ssize_t item, c, h, w, o, oh, ow, kh, kw, stride_y, stride_x, top, left, dilation_y, dilation_x, groups
-    bint relu
-    Py_ssize_t pool_y, pool_x              # windows of a fused max pool, on maps of oh x ow; 1 without
-
-
 cdef struct Slide:
     # A correlation whose results are pixels: y[pixel, o] = bias[o] + sum over k of source[pixel, k] * w[k, o]
     Correlation p
     bint relu
+    bint apart                             # pixels of the output lie between those of other phases
     Py_ssize_t fold                        # neighbouring pixels that are columns of one; see fold_of
     bint finite                            # whether folded pixels were
     Py_ssize_t outputs                     # channels of the output
@@ -34,6 +28,7 @@ cdef struct Slide:
     int32_t *out_offset                    # of a strip's pixels, from its first one
     int32_t *tap_offset                    # of a pooling window, from its first pixel
     Py_ssize_t image_stride, row_stride    # of the output, in elements
+    Py_ssize_t first                       # where it begins, of a phase
     Py_ssize_t blocks                      # cuts of the output's channels, where strips are few
 
 
@@ -50,6 +45,16 @@ cdef void finish_forward(Slide *s) noexcept nogil
 cdef bint run_forward(
     const Slide *plan, Py_ssize_t n, const char *x_nhwc, char *y_nhwc, char *codes, bint *finite,
 ) noexcept nogil
+
+# A transposed convolution, or the data gradient where `upstream` may stand for x: all but its arrays, for about so many
+# images a call; `finish_transposed` releases it. `b`, or NULL, must outlive it.
+cdef void *plan_transposed(
+    const Convolution *layer, const char *w, const char *b, const Upstream *upstream, Py_ssize_t images,
+) except NULL
+cdef void finish_transposed(void *plan) noexcept nogil
+
+# For n images; False when out of memory.
+cdef bint run_transposed(const void *plan, Py_ssize_t n, const char *x_nhwc, char *y_nhwc) noexcept nogil
 
 # Plan strips of whole multiples of `unit` rows with `result_pixel` elements of scratch memory an output pixel, allocate
 # and fill the tables. `finish` releases them, also after a failure.

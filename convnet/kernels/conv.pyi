@@ -25,6 +25,7 @@ def conv2d_data_gradient(
     relu_output: NDArray[Any] | None,
     codes: NDArray[np.uint8] | None,
     w_oihw: NDArray[Any],
+    b: NDArray[Any] | None,
     dx_nhwc: NDArray[Any],
     stride_y: int,
     stride_x: int,

@@ -21,12 +21,13 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memcpy, memset
 
 from convnet.kernels.correlation cimport (
-    Axis, Correlation, Strip, Upstream, ceil_div, fill_tables, fold_axis, fold_of, forward_axis, gcd, gradient_axis,
-    kernels_for_columns, least, most, plan_strips, strip_at, strip_source, upstream_row, worker_result,
+    Axis, Convolution, Correlation, Strip, Upstream, ceil_div, fill_tables, fold_axis, fold_of, forward_axis, gcd,
+    gradient_axis, kernels_for_columns, least, most, plan_strips, strip_at, strip_source, worker_result,
 )
 from convnet.kernels.runtime cimport (
     alloc, cn_kernels, cn_pool_run, cn_product, kernels_for, num_threads, parallel_for, release,
 )
+from convnet.kernels.scatter cimport Scatter, finish_scatter, plan_scatter, run_scatter, scatters
 
 from convnet.errors import UnsupportedError
 
@@ -105,9 +106,9 @@ cdef void slide_strip(void *job, ptrdiff_t index, int worker) noexcept nogil:
         p.kernels.product(&product)
     if s.result_pixel:
         pool_strip(s, out, at, rows)
-    elif s.relu and s.blocks > 1:
+    elif s.relu and (s.blocks > 1 or s.apart):
         for count in range(product.rows):
-            p.kernels.relu(out + s.out_offset[count] * p.item, out + s.out_offset[count] * p.item, cols)
+            p.kernels.relu(out + s.out_offset[count] * p.item, out + s.out_offset[count] * p.item, cols * p.groups)
     elif s.relu:
         p.kernels.relu(out, out, product.rows * p.cols * p.groups)
 
@@ -275,7 +276,7 @@ cdef bint plan_forward(Slide *s, const Convolution *layer, const char *w_oihw, c
     s.result_pixel = pixel if s.pool_y * s.pool_x > 1 else 0
     s.row_stride = layer.ow // s.pool_x * layer.o
     s.image_stride = layer.oh // s.pool_y * s.row_stride
-    s.fold = fold
+    s.fold, s.apart = fold, False
     p.row_offset = p.k_offset = s.out_offset = NULL
     s.packed = s.bias = NULL
     try:
@@ -362,6 +363,9 @@ def conv2d_forward(
         fold = 1
 
 
+# ---- data gradient, transposed convolution ---------------------------------------------------------------------------
+
+
 cdef void flipped_places(Correlation *p, int32_t *place, Py_ssize_t tap_y, Py_ssize_t tap_x, Py_ssize_t kh,
                          Py_ssize_t kw, Py_ssize_t every_y, Py_ssize_t every_x) noexcept nogil:
     """Which row (tap, output channel) of a phase of the data gradient each tap of output channel 0 is, or -1."""
@@ -387,202 +391,114 @@ cdef bint upstream_of(
     return u.y != NULL or u.codes != NULL
 
 
-# ---- data gradient of few channels -----------------------------------------------------------------------------------
+cdef struct Transposed:
+    Slide *phases
+    Py_ssize_t count
+    bint few                               # channels: then `scatter` does it all
+    Scatter scatter
 
 
-cdef struct Scatter:
-    # dx[y * stride + i, x * stride ...] += dy[y, x] * w[i]: one product for each output column x and tap row i, whose
-    # rows are the output rows y of a few images and whose columns are all taps j and channels of tap row i. They lie
-    # side by side in dx, and rows of one product never meet, so the register tile adds in place.
-    const cn_kernels *kernels
-    Upstream upstream
-    bint fused
-    Py_ssize_t item, n, images             # images: of a task
-    Py_ssize_t h, w, c, oh, ow, o, kh, kw
-    Py_ssize_t stride_y, stride_x, top, left, dilation_y
-    const char *weights                    # (kh, o, kw, c)
-    char *dx
-    char *scratch                          # for each worker: the expanded dy of a task
-    Py_ssize_t scratch_bytes
-    int32_t *dy_row                        # rows of dy and of dx, for each tap row: images * oh entries each
-    int32_t *dx_row
-    int32_t *k_offset
-
-
-# dy of one image must stay in L2 while all of its taps pass over it.
-cdef Py_ssize_t SCATTER_BYTES = 256 * 1024
-cdef Py_ssize_t SCATTER_ROWS = 32
-
-
-cdef bint scatters(const Correlation *p, Py_ssize_t kw, Py_ssize_t oh, Py_ssize_t ow, Py_ssize_t dilation_x,
-                   Py_ssize_t dx_elements) noexcept nogil:
-    """Whether the data gradient has so few channels that a correlation would waste lanes.
-
-    100 x (16, 8, 8) to (6, 12, 12) with 5 x 5 taps, one thread: 930 us as a correlation, 270 us so.
-    """
-    return (p.groups == 1 and dilation_x == 1 and kw > 1 and p.cols <= kernels_for(<int> p.item, True).lanes
-            and oh * ow * p.c * p.item <= SCATTER_BYTES and dx_elements * SCATTER_ROWS <= MOST_OFFSET)
-
-
-cdef Py_ssize_t scatter_rows(Scatter *s, Py_ssize_t i, Py_ssize_t images) noexcept nogil:
-    """How many output rows of `images` images reach rows of dx with tap row i: the length of its tables."""
-    cdef Py_ssize_t shift = i * s.dilation_y - s.top
-    cdef Py_ssize_t first = most(ceil_div(-shift, s.stride_y), 0) if shift < 0 else 0
-    cdef Py_ssize_t end = least((s.h - 1 - shift) // s.stride_y + 1, s.oh) if s.h > shift else 0
-    return images * most(end - first, 0)
-
-
-cdef void fill_scatter_tables(Scatter *s) noexcept nogil:
-    cdef Py_ssize_t i, image, y, r, target
-    for i in range(s.kh):
-        r = i * s.images * s.oh
-        for image in range(s.images):
-            for y in range(s.oh):
-                target = y * s.stride_y + i * s.dilation_y - s.top
-                if 0 <= target < s.h:
-                    s.dy_row[r] = <int32_t> ((image * s.oh + y) * s.ow * s.o)
-                    s.dx_row[r] = <int32_t> ((image * s.h + target) * s.w * s.c)
-                    r += 1
-    for i in range(s.o):
-        s.k_offset[i] = <int32_t> i
-
-
-cdef void scatter_images(void *job, ptrdiff_t index, int worker) noexcept nogil:
-    cdef Scatter *s = <Scatter *> job
-    cdef Py_ssize_t image = index * s.images, images = least(s.images, s.n - image), i, x, first, end, row
-    cdef Py_ssize_t map_bytes = s.h * s.w * s.c * s.item, row_bytes = s.ow * s.o * s.item
-    cdef const char *dy = s.upstream.dy + image * s.oh * row_bytes
-    cdef char *dx = s.dx + image * map_bytes
-    cdef char *expanded = s.scratch + worker * s.scratch_bytes
-    cdef cn_product product
-    if s.fused:
-        dy = expanded
-        for row in range(images * s.oh):
-            upstream_row(&s.upstream, s.kernels, s.item, image + row // s.oh, row % s.oh, 0, s.ow,
-                         expanded + row * row_bytes, s.o)
-    memset(dx, 0, images * map_bytes)
-    product.depth, product.a_k, product.bias = s.o, s.k_offset, NULL
-    product.accumulate, product.two_chains = True, False
-    product.b_k, product.b_vector = s.kw * s.c, s.kernels.lanes
-    for i in range(s.kh):
-        product.rows = scatter_rows(s, i, images)
-        product.a_row, product.c_row = s.dy_row + i * s.images * s.oh, s.dx_row + i * s.images * s.oh
-        for x in range(s.ow):
-            first = most(s.left - x * s.stride_x, 0)
-            end = least(s.w + s.left - x * s.stride_x, s.kw)
-            if first >= end:
-                continue
-            product.cols = (end - first) * s.c
-            product.a = dy + x * s.o * s.item
-            product.b = s.weights + (i * s.o * s.kw + first) * s.c * s.item
-            product.c = dx + (x * s.stride_x - s.left + first) * s.c * s.item
-            s.kernels.product(&product)
-
-
-cdef void weights_by_tap_row(const real[:, :, :, ::1] w_oihw, real *to) noexcept nogil:
-    """Copy weights (o, c, kh, kw) as (kh, o, kw, c)."""
-    cdef Py_ssize_t i, o, j, q, k = 0
-    for i in range(w_oihw.shape[2]):
-        for o in range(w_oihw.shape[0]):
-            for j in range(w_oihw.shape[3]):
-                for q in range(w_oihw.shape[1]):
-                    to[k] = w_oihw[o, q, i, j]
-                    k += 1
-
-
-cdef bint scatter(Scatter *s, const real[:, :, :, ::1] w_oihw) except False:
-    cdef Py_ssize_t rows = s.images * s.oh
-    cdef real *weights = <real *> alloc(s.kh * s.o * s.kw * s.c * s.item)
-    s.scratch_bytes = ceil_div(rows * s.ow * s.o * s.item, 64) * 64 if s.fused else 0
-    s.scratch = <char *> alloc(s.scratch_bytes * num_threads())
-    s.dy_row = <int32_t *> alloc((2 * s.kh * rows + s.o) * sizeof(int32_t))
-    s.dx_row, s.k_offset = s.dy_row + s.kh * rows, s.dy_row + 2 * s.kh * rows
+cdef bint plan_phase(Slide *s, const Convolution *layer, Py_ssize_t y, Py_ssize_t x, const char *w, const char *b,
+                     const Upstream *upstream, Py_ssize_t images) except False:
+    """Output rows y, y + stride, ..., of them columns x, x + stride, ...; where no tap leads they are the bias."""
+    cdef Correlation *p = &s.p
+    cdef Py_ssize_t taps = layer.kh * layer.kw, row = layer.ow * layer.o, tap_y, tap_x
+    cdef int32_t *place = <int32_t *> alloc(taps * sizeof(int32_t))
+    cdef Packing q
+    p.c, p.groups, p.cols, p.item = layer.c, layer.groups, layer.o // layer.groups, layer.item
+    p.kernels, p.upstream, p.most_images = kernels_for_columns(<int> p.item, p.cols), upstream, images // LEAST_TASKS
+    tap_y = gradient_axis(&p.y, y, layer.oh, layer.h, layer.kh, layer.stride_y, layer.top, layer.dilation_y)
+    tap_x = gradient_axis(&p.x, x, layer.ow, layer.w, layer.kw, layer.stride_x, layer.left, layer.dilation_x)
+    s.relu, s.fold, s.pool_y, s.pool_x, s.result_pixel, s.codes = layer.relu, 1, 1, 1, 0, NULL
+    s.image_stride, s.row_stride, s.first = layer.oh * row, layer.stride_y * row, y * row + x * layer.o
+    s.apart, s.bias = layer.stride_y > 1 or layer.stride_x > 1, <char *> b
+    q.w, q.place, q.run, q.col_stride, q.count, q.step = w, place, taps, taps, layer.c // layer.groups, p.cols * taps
+    q.group_stride = q.count * q.step
     try:
-        if weights == NULL or s.scratch == NULL or s.dy_row == NULL:
-            raise MemoryError("conv2d: no memory for the tables of a data gradient")
-        with nogil:
-            weights_by_tap_row(w_oihw, weights)
-            s.weights = <const char *> weights
-            fill_scatter_tables(s)
-            parallel_for(scatter_images, s, ceil_div(s.n, s.images),
-                         2.0 * s.n * s.oh * s.ow * s.o * s.kh * s.kw * s.c)
+        if place == NULL:
+            raise MemoryError("conv2d: no memory for the places of the weights")
+        flipped_places(p, place, tap_y, tap_x, layer.kh, layer.kw,
+                       layer.stride_y // gcd(layer.stride_y, layer.dilation_y),
+                       layer.stride_x // gcd(layer.stride_x, layer.dilation_x))
+        prepare(p, 1, 0)
+        plan_slide(s, &q, s.row_stride, layer.stride_x * layer.o)
     finally:
-        release(weights)
-        release(s.scratch)
-        release(s.dy_row)
+        release(place)
     return True
+
+
+cdef void *plan_transposed(const Convolution *layer, const char *w, const char *b, const Upstream *upstream,
+                           Py_ssize_t images) except NULL:
+    """All but its arrays; `finish_transposed` releases it. A stride of s splits the output into s x s phases."""
+    cdef Py_ssize_t across = least(layer.stride_x, layer.ow), count = least(layer.stride_y, layer.oh) * across, i
+    cdef Transposed *t = <Transposed *> alloc(sizeof(Transposed) + count * sizeof(Slide))
+    if t == NULL:
+        raise MemoryError("conv2d: no memory for a plan")
+    memset(t, 0, sizeof(Transposed) + count * sizeof(Slide))
+    t.phases, t.count, t.few = <Slide *> (t + 1), count, scatters(layer)
+    try:
+        if t.few:
+            plan_scatter(&t.scatter, layer, w, b, upstream, images)
+        for i in range(0 if t.few else count):
+            plan_phase(t.phases + i, layer, i // across, i % across, w, b, upstream, images)
+    except BaseException:
+        finish_transposed(t)
+        raise
+    return t
+
+
+cdef bint run_transposed(const void *plan, Py_ssize_t n, const char *x_nhwc, char *y_nhwc) noexcept nogil:
+    cdef const Transposed *t = <const Transposed *> plan
+    cdef Py_ssize_t i
+    cdef bint enough = True
+    cdef Slide s
+    if t.few:
+        return run_scatter(&t.scatter, n, x_nhwc, y_nhwc)
+    for i in range(t.count):
+        s = t.phases[i]
+        s.p.n, s.p.source, s.out = n, x_nhwc, y_nhwc + s.first * s.p.item
+        enough = enough and run_slide(&s)
+    return enough
+
+
+cdef void finish_transposed(void *plan) noexcept nogil:
+    cdef Transposed *t = <Transposed *> plan
+    cdef Py_ssize_t i
+    for i in range(t.count):
+        finish(&t.phases[i].p)
+        finish_slide(t.phases + i)
+    finish_scatter(&t.scatter)
+    release(t)
 
 
 def conv2d_data_gradient(
     const real[:, :, :, ::1] dy_nhwc, const real[:, :, :, ::1] relu_output, const uint8_t[:, :, :, ::1] codes,
-    const real[:, :, :, ::1] w_oihw, real[:, :, :, ::1] dx_nhwc,
+    const real[:, :, :, ::1] w_oihw, const real[::1] b, real[:, :, :, ::1] dx_nhwc,
     Py_ssize_t stride_y, Py_ssize_t stride_x, Py_ssize_t top, Py_ssize_t left,
     Py_ssize_t dilation_y, Py_ssize_t dilation_x, Py_ssize_t groups, Py_ssize_t pool_y, Py_ssize_t pool_x,
 ):
-    """dx = the gradient of `conv2d_forward` with respect to x; dx_nhwc is overwritten.
+    """dx = b, or 0 where that is None, + the gradient of `conv2d_forward` with respect to x.
 
     ``codes`` are given after a fused ReLU and max pool, ``relu_output`` (y) after a ReLU alone; otherwise None.
-    A stride of s splits the input into s x s phases, each a correlation of dy with the taps that reach it.
     """
-    cdef Slide s
-    cdef Correlation *p = &s.p
-    cdef Scatter few
     cdef Upstream upstream
-    cdef Py_ssize_t o = w_oihw.shape[0], channels = w_oihw.shape[1], kh = w_oihw.shape[2], kw = w_oihw.shape[3]
-    cdef Py_ssize_t h = dx_nhwc.shape[1], w = dx_nhwc.shape[2], c = dx_nhwc.shape[3], phase_y, phase_x, tap_y, tap_x
-    cdef Py_ssize_t oh = dy_nhwc.shape[1] * pool_y, ow = dy_nhwc.shape[2] * pool_x
-    cdef Packing q
-    cdef int32_t *place
-    cdef bint enough
-    if dx_nhwc.shape[0] == 0 or c == 0 or h == 0 or w == 0:
+    cdef Convolution layer
+    cdef Py_ssize_t n = dx_nhwc.shape[0]
+    cdef const char *bias = NULL if b is None else <const char *> &b[0]
+    cdef bint fused, enough
+    cdef void *plan
+    if n == 0 or dx_nhwc.shape[1] == 0 or dx_nhwc.shape[2] == 0 or dx_nhwc.shape[3] == 0:
         return
-    if kh < stride_y or kw < stride_x or dilation_y > 1 or dilation_x > 1 or o * oh * ow == 0:
-        memset(&dx_nhwc[0, 0, 0, 0], 0, dx_nhwc.shape[0] * h * w * c * sizeof(real))  # some phases may have no tap
-    if o * oh * ow == 0:
-        return
-    p.n, p.c, p.groups, p.cols, p.item = dy_nhwc.shape[0], o, groups, channels, sizeof(real)
-    p.kernels = kernels_for_columns(sizeof(real), p.cols)
-    p.source = <const char *> &dy_nhwc[0, 0, 0, 0]
-    p.upstream = &upstream if upstream_of(&upstream, dy_nhwc, relu_output, codes, pool_y, pool_x) else NULL
-    if scatters(p, kw, oh, ow, dilation_x, h * w * c):
-        few.kernels, few.item = kernels_for(sizeof(real), False), p.item
-        few.upstream, few.fused = upstream, p.upstream != NULL
-        few.n, few.images = p.n, least(p.n, most(1, SCATTER_ROWS // oh))
-        few.h, few.w, few.c, few.oh, few.ow, few.o, few.kh, few.kw = h, w, c, oh, ow, o, kh, kw
-        few.stride_y, few.stride_x, few.top, few.left, few.dilation_y = stride_y, stride_x, top, left, dilation_y
-        few.dx = <char *> &dx_nhwc[0, 0, 0, 0]
-        scatter(&few, w_oihw)
-        return
-    s.relu, s.fold, s.pool_y, s.pool_x, s.result_pixel = False, 1, 1, 1, 0
-    s.bias, s.codes = NULL, NULL
-    s.image_stride, s.row_stride = h * w * c, stride_y * w * c
-    q.w, q.run, q.col_stride = <const char *> &w_oihw[0, 0, 0, 0], kh * kw, kh * kw
-    q.count, q.step = o // groups, channels * kh * kw
-    q.group_stride = q.count * q.step
-    q.place = place = <int32_t *> alloc(kh * kw * sizeof(int32_t))
-    try:
-        if place == NULL:
-            raise MemoryError("conv2d: no memory for the places of the weights")
-        for phase_y in range(least(stride_y, h)):
-            for phase_x in range(least(stride_x, w)):
-                tap_y = gradient_axis(&p.y, phase_y, h, oh, kh, stride_y, top, dilation_y)
-                tap_x = gradient_axis(&p.x, phase_x, w, ow, kw, stride_x, left, dilation_x)
-                if p.y.taps == 0 or p.x.taps == 0:
-                    continue
-                flipped_places(p, place, tap_y, tap_x, kh, kw, stride_y // gcd(stride_y, dilation_y),
-                               stride_x // gcd(stride_x, dilation_x))
-                s.out = <char *> &dx_nhwc[0, phase_y, phase_x, 0]
-                s.packed, s.out_offset = NULL, NULL
-                try:
-                    p.most_images = p.n // LEAST_TASKS
-                    prepare(p, 1, 0)
-                    plan_slide(&s, &q, s.row_stride, stride_x * c)
-                    with nogil:
-                        enough = run_slide(&s)
-                finally:
-                    finish(p)
-                    finish_slide(&s)
-                if not enough:
-                    raise MemoryError("conv2d: no memory for the strips of a data gradient")
-    finally:
-        release(place)
+    layer.item, layer.c, layer.h, layer.w = sizeof(real), w_oihw.shape[0], dy_nhwc.shape[1] * pool_y, \
+        dy_nhwc.shape[2] * pool_x
+    layer.oh, layer.ow, layer.o, layer.groups = dx_nhwc.shape[1], dx_nhwc.shape[2], dx_nhwc.shape[3], groups
+    layer.kh, layer.kw, layer.relu = w_oihw.shape[2], w_oihw.shape[3], False
+    layer.stride_y, layer.stride_x, layer.top, layer.left = stride_y, stride_x, top, left
+    layer.dilation_y, layer.dilation_x = dilation_y, dilation_x
+    fused = upstream_of(&upstream, dy_nhwc, relu_output, codes, pool_y, pool_x)
+    plan = plan_transposed(&layer, <const char *> &w_oihw[0, 0, 0, 0], bias, &upstream if fused else NULL, n)
+    with nogil:
+        enough = run_transposed(plan, n, <const char *> &dy_nhwc[0, 0, 0, 0], <char *> &dx_nhwc[0, 0, 0, 0])
+        finish_transposed(plan)
+    if not enough:
+        raise MemoryError("conv2d: no memory for the strips of a data gradient")

@@ -9,6 +9,14 @@ from libc.string cimport memcpy, memset
 from convnet.kernels.runtime cimport cn_kernels, kernels_for
 
 
+cdef struct Convolution:
+    # A layer's settings, for images of one size. A transposed one has x and y of its own, of c and o channels, weights
+    # (c, o / groups, kh, kw), and the stride, padding and dilation of the convolution whose data gradient it is.
+    Py_ssize_t item, c, h, w, o, oh, ow, kh, kw, stride_y, stride_x, top, left, dilation_y, dilation_x, groups
+    bint relu, transposed
+    Py_ssize_t pool_y, pool_x              # windows of a fused max pool, on maps of oh x ow; 1 without
+
+
 cdef struct Axis:
     # One axis of a correlation, in pixels: output i reads source pixels i * step + t * spread - before for taps t.
     Py_ssize_t size     # of the source
@@ -107,14 +115,15 @@ cdef inline Py_ssize_t gradient_axis(Axis *a, Py_ssize_t phase, Py_ssize_t size,
     dilation / gcd apart, so that the gradient is again a correlation, with step 1. No tap: a.taps = 0.
     """
     cdef Py_ssize_t common = gcd(stride, dilation), every = stride // common, t = 0
-    a.size, a.out, a.step, a.taps, a.spread = out, ceil_div(size - phase, stride), 1, 0, dilation // common
+    a.size, a.out, a.step, a.spread = out, ceil_div(size - phase, stride), 1, dilation // common
+    a.taps = a.reach = a.before = 0
     while t < taps and (phase + before - t * dilation) % stride:
         t += 1
     if t < taps:
         a.taps = (taps - 1 - t) // every + 1
         t += (a.taps - 1) * every
-    a.reach = (a.taps - 1) * a.spread
-    a.before = -((phase + before - t * dilation) // stride)
+        a.reach = (a.taps - 1) * a.spread
+        a.before = -((phase + before - t * dilation) // stride)
     return t
 
 

@@ -1,10 +1,10 @@
 """What plan.pyx shares with depthwise.pyx."""
 
-from convnet.kernels.conv cimport Convolution
+from convnet.kernels.correlation cimport Convolution
 
 
 # All of a forward pass but its arrays, with packed weights; `finish_depthwise` releases it. `b` must outlive it.
-cdef void *plan_depthwise(const Convolution *layer, const char *w_oihw, const char *b) except NULL
+cdef void *plan_depthwise(const Convolution *layer, const char *w, const char *b) except NULL
 cdef void finish_depthwise(void *plan) noexcept nogil
 
 # For n images; False when out of memory.

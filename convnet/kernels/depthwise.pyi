@@ -18,6 +18,7 @@ def depthwise_forward(
 def depthwise_data_gradient(
     dy_nhwc: NDArray[Any],
     w_oihw: NDArray[Any],
+    b: NDArray[Any] | None,
     dx_nhwc: NDArray[Any],
     stride_y: int,
     stride_x: int,

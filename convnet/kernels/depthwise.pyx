@@ -365,21 +365,28 @@ cdef bint pack_and_fill(Depthwise *d, const char *w) except False:
     return True
 
 
-cdef void *plan_depthwise(const Convolution *layer, const char *w_oihw, const char *b) except NULL:
+cdef void *plan_depthwise(const Convolution *layer, const char *w, const char *b) except NULL:
     cdef Depthwise *d = <Depthwise *> alloc(sizeof(Depthwise))
+    cdef char *weights = NULL
     if d == NULL:
         raise MemoryError("conv2d: no memory for a plan")
     clear(d)
     d.item, d.relu, d.bias = layer.item, layer.relu, b
     set_groups(d, layer.c, layer.o, layer.c // layer.groups, layer.o // layer.groups)
     try:
-        make_axis(&d.y, layer.h, layer.oh, layer.kh, layer.stride_y, layer.top, layer.dilation_y, False, False)
-        make_axis(&d.x, layer.w, layer.ow, layer.kw, layer.stride_x, layer.left, layer.dilation_x, False, d.spreads)
+        make_axis(&d.y, layer.h, layer.oh, layer.kh, layer.stride_y, layer.top, layer.dilation_y, layer.transposed,
+                  False)
+        make_axis(&d.x, layer.w, layer.ow, layer.kw, layer.stride_x, layer.left, layer.dilation_x, layer.transposed,
+                  d.spreads)
         prepare(d)
-        pack_weights(d, w_oihw)
+        if layer.transposed:
+            w = weights = swapped(d, w)
+        pack_weights(d, w)
     except BaseException:
         finish_depthwise(d)
         raise
+    finally:
+        release(weights)
     return d
 
 
@@ -416,11 +423,11 @@ def depthwise_forward(
 
 
 def depthwise_data_gradient(
-    const real[:, :, :, ::1] dy_nhwc, const real[:, :, :, ::1] w_oihw, real[:, :, :, ::1] dx_nhwc,
-    Py_ssize_t stride_y, Py_ssize_t stride_x, Py_ssize_t top, Py_ssize_t left,
+    const real[:, :, :, ::1] dy_nhwc, const real[:, :, :, ::1] w_oihw, const real[::1] b,
+    real[:, :, :, ::1] dx_nhwc, Py_ssize_t stride_y, Py_ssize_t stride_x, Py_ssize_t top, Py_ssize_t left,
     Py_ssize_t dilation_y, Py_ssize_t dilation_x,
 ):
-    """dx = the gradient of `depthwise_forward` with respect to x; dx_nhwc is overwritten."""
+    """dx = b, or 0 where that is None, + the gradient of `depthwise_forward` with respect to x."""
     cdef Depthwise d
     cdef char *weights = NULL
     clear(&d)
@@ -428,6 +435,7 @@ def depthwise_data_gradient(
     set_groups(&d, dy_nhwc.shape[3], dx_nhwc.shape[3], dy_nhwc.shape[3] * w_oihw.shape[1] // dx_nhwc.shape[3],
                w_oihw.shape[1])
     d.source, d.result = <const char *> &dy_nhwc[0, 0, 0, 0], <char *> &dx_nhwc[0, 0, 0, 0]
+    d.bias = NULL if b is None else <const char *> &b[0]
     try:
         make_axis(&d.y, dy_nhwc.shape[1], dx_nhwc.shape[1], w_oihw.shape[2], stride_y, top, dilation_y, True, False)
         make_axis(&d.x, dy_nhwc.shape[2], dx_nhwc.shape[2], w_oihw.shape[3], stride_x, left, dilation_x, True,

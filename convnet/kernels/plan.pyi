@@ -14,7 +14,7 @@ class Plan:
         self,
         x_place: int,
         y_place: int,
-        w_oihw: NDArray[Any],
+        w: NDArray[Any],
         b: NDArray[Any] | None,
         size: tuple[int, int],
         out_size: tuple[int, int],
@@ -23,6 +23,7 @@ class Plan:
         relu: bool,
         pool: tuple[int, int],
         algorithm: str,
+        transposed: bool,
     ) -> None: ...
     def dense(self, x_place: int, y_place: int, w: NDArray[Any], b: NDArray[Any] | None, relu: bool) -> None: ...
     def pool2d(

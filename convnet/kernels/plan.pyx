@@ -11,8 +11,9 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from convnet.kernels.conv cimport (
-    Convolution, Slide, finish_forward, fold_of_layer, plan_forward, run_forward,
+    Slide, finish_forward, finish_transposed, fold_of_layer, plan_forward, plan_transposed, run_forward, run_transposed,
 )
+from convnet.kernels.correlation cimport Convolution
 from convnet.kernels.dense cimport Product, finish_dense, plan_dense, run_dense
 from convnet.kernels.depthwise cimport finish_depthwise, plan_depthwise, run_depthwise
 from convnet.kernels.pool cimport Pool, adaptive_axis, check_offsets, pool_axis, run_pool
@@ -70,6 +71,10 @@ cdef bint plan_conv2d(Convolved *s, const Convolution *layer, str algorithm, con
         return True
     if algorithm in ("depthwise", "grouped"):
         s.other, s.run_other, s.finish_other = plan_depthwise(layer, w, b), run_depthwise, finish_depthwise
+        return True
+    if layer.transposed:
+        s.other = plan_transposed(layer, w, b, NULL, MOST_IMAGES)
+        s.run_other, s.finish_other = run_transposed, finish_transposed
         return True
     s.fold = fold_of_layer(layer)
     s.plain.p.most_images = s.folded.p.most_images = MOST_IMAGES
@@ -333,18 +338,22 @@ cdef class Plan:
         return step
 
     def conv2d(
-        self, Py_ssize_t x_place, Py_ssize_t y_place, const real[:, :, :, ::1] w_oihw, const real[::1] b,
-        tuple size, tuple out_size, tuple window, Py_ssize_t groups, bint relu, tuple pool, str algorithm,
+        self, Py_ssize_t x_place, Py_ssize_t y_place, const real[:, :, :, ::1] w, const real[::1] b, tuple size,
+        tuple out_size, tuple window, Py_ssize_t groups, bint relu, tuple pool, str algorithm, bint transposed,
     ):
-        """As `conv2d_forward`, by the algorithm called so; window = (strides, padding in front, dilations)."""
+        """As `conv2d_forward`, by the algorithm called so; window = (strides, padding in front, dilations).
+
+        With `transposed` it is the convolution's data gradient, as `conv2d_data_gradient`, and no ``pool`` follows.
+        """
         cdef Convolution layer
         cdef Convolved *s
-        cdef const char *w = <const char *> &w_oihw[0, 0, 0, 0]
+        cdef const char *weights = <const char *> &w[0, 0, 0, 0]
         cdef const char *bias = NULL if b is None else <const char *> &b[0]
-        layer.item, layer.c, layer.o, layer.groups = self.item, w_oihw.shape[1] * groups, w_oihw.shape[0], groups
+        layer.item, layer.groups, layer.transposed = self.item, groups, transposed
+        layer.c, layer.o = (w.shape[0], w.shape[1] * groups) if transposed else (w.shape[1] * groups, w.shape[0])
         layer.h, layer.w = size
         layer.oh, layer.ow = out_size
-        layer.kh, layer.kw = w_oihw.shape[2], w_oihw.shape[3]
+        layer.kh, layer.kw = w.shape[2], w.shape[3]
         layer.stride_y, layer.stride_x, layer.top, layer.left, layer.dilation_y, layer.dilation_x = window
         layer.pool_y, layer.pool_x = pool
         layer.relu = relu
@@ -353,7 +362,7 @@ cdef class Plan:
         s = <Convolved *> step.state
         self.arrays.append(b)
         try:
-            plan_conv2d(s, &layer, algorithm, w, bias)
+            plan_conv2d(s, &layer, algorithm, weights, bias)
         except BaseException:
             free(s)
             raise

@@ -1,7 +1,6 @@
 """What the passes of Winograd's convolution share: the tiles of a map; and what plan.pyx takes from winograd.pyx."""
 
-from convnet.kernels.conv cimport Convolution as Settings
-from convnet.kernels.correlation cimport Upstream, ceil_div
+from convnet.kernels.correlation cimport Convolution as Settings, Upstream, ceil_div
 from convnet.kernels.runtime cimport cn_kernels
 
 # GROUP: tiles of a group. 64 channels, 112 x 112 pixels, AVX-512, one thread: 555 GFLOP/s (counted as for the direct

@@ -20,6 +20,7 @@ def winograd_data_gradient(
     relu_output: NDArray[Any] | None,
     codes: NDArray[np.uint8] | None,
     w_oihw: NDArray[Any],
+    b: NDArray[Any] | None,
     dx_nhwc: NDArray[Any],
     top: int,
     left: int,

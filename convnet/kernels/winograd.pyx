@@ -362,7 +362,7 @@ def winograd_forward(
 
 def winograd_data_gradient(
     const real[:, :, :, ::1] dy_nhwc, const real[:, :, :, ::1] relu_output, const uint8_t[:, :, :, ::1] codes,
-    const real[:, :, :, ::1] w_oihw, real[:, :, :, ::1] dx_nhwc,
+    const real[:, :, :, ::1] w_oihw, const real[::1] b, real[:, :, :, ::1] dx_nhwc,
     Py_ssize_t top, Py_ssize_t left, Py_ssize_t pool_y, Py_ssize_t pool_x,
 ):
     """As `conv2d_data_gradient`: the convolution of dy with the flipped weights, inputs and outputs exchanged."""
@@ -378,6 +378,6 @@ def winograd_data_gradient(
     g.h, g.w, g.c = dy_nhwc.shape[1] * pool_y, dy_nhwc.shape[2] * pool_x, dy_nhwc.shape[3]
     describe(&s, sizeof(real), 2 - top, 2 - left)
     w.w, w.k_stride, w.col_stride, w.flip = <const char *> &w_oihw[0, 0, 0, 0], TAPS * s.o, TAPS, True
-    s.bias, s.relu, s.pool_y, s.pool_x = NULL, False, 1, 1
+    s.bias, s.relu, s.pool_y, s.pool_x = NULL if b is None else <const char *> &b[0], False, 1, 1
     s.out, s.codes = <char *> &dx_nhwc[0, 0, 0, 0], NULL
     convolve(&s)
