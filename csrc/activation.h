@@ -1,45 +1,21 @@
-/* ReLU and ReLU6, the sum of two maps, and softmax with cross-entropy. */
+/* ReLU, the sum of two maps, and softmax with cross-entropy. */
 
-static void NAME(relu)(void *y, const void *x, ptrdiff_t n) {
+static void NAME(relu)(void *y, const void *x, ptrdiff_t n, double ceiling) {
     T *to = y;
-    const T *from = x;
+    const T *from = x, end = (T)ceiling;
     ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        v_store(to + i, v_max(v_zero(), v_load(from + i))); /* second operand: NaN stays */
-    if (i < n) v_store_part(to + i, v_max(v_zero(), v_load_part(from + i, n - i)), n - i);
+    for (; i + LANES <= n; i += LANES) v_store(to + i, NAME(rectified)(v_load(from + i), end));
+    if (i < n) v_store_part(to + i, NAME(rectified)(v_load_part(from + i, n - i), end), n - i);
 }
 
-static CN_INLINE V NAME(relu_gradient_vector)(V dy, V y) {
-    return v_select(v_or(v_gt(y, v_zero()), v_nan(y)), dy, v_zero());
-}
-
-static void NAME(relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n) {
+static void NAME(relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n, double ceiling) {
     T *to = dx;
-    const T *from = dy, *out = y;
+    const T *from = dy, *out = y, end = (T)ceiling;
     ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES) v_store(to + i, NAME(relu_gradient_vector)(v_load(from + i), v_load(out + i)));
+    for (; i + LANES <= n; i += LANES) v_store(to + i, NAME(through_relu)(v_load(from + i), v_load(out + i), end));
     if (i < n) {
-        V last = NAME(relu_gradient_vector)(v_load_part(from + i, n - i), v_load_part(out + i, n - i));
+        V last = NAME(through_relu)(v_load_part(from + i, n - i), v_load_part(out + i, n - i), end);
         v_store_part(to + i, last, n - i);
-    }
-}
-
-static void NAME(relu6)(void *y, const void *x, ptrdiff_t n) {
-    const V six = v_set1(6);
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
-        const ptrdiff_t here = n - i < LANES ? n - i : LANES;
-        V value = v_max(v_zero(), NAME(load_some)((const T *)x + i, here));
-        NAME(store_some)((T *)y + i, v_select(v_gt(value, six), six, value), here); /* NaN is not above 6 */
-    }
-}
-
-static void NAME(relu6_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n) {
-    const V six = v_set1(6);
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
-        const ptrdiff_t here = n - i < LANES ? n - i : LANES;
-        V out = NAME(load_some)((const T *)y + i, here);
-        V above = NAME(relu_gradient_vector)(NAME(load_some)((const T *)dy + i, here), out);
-        NAME(store_some)((T *)dx + i, v_select(v_or(v_gt(six, out), v_nan(out)), above, v_zero()), here);
     }
 }
 

@@ -5,7 +5,7 @@
    AVX-512 has registers for, maps of 112 x 112 took a tenth longer. */
 #define CN_DEPTHWISE_PIXELS 8
 
-static CN_INLINE void NAME(depthwise_pixels)(T *y, const T *x, const T *w, const T *bias, int relu,
+static CN_INLINE void NAME(depthwise_pixels)(T *y, const T *x, const T *w, const T *bias, int relu, T ceiling,
                                              const cn_depthwise_run *run, const int pixels, const ptrdiff_t n) {
     const ptrdiff_t x_step = run->x_step, y_step = run->y_step;
     const V first = bias ? NAME(load_some)(bias, n) : v_zero();
@@ -19,13 +19,13 @@ static CN_INLINE void NAME(depthwise_pixels)(T *y, const T *x, const T *w, const
                 v_fma(NAME(load_some)(from + p * x_step, n), weight, sum[p]);
         }
     }
-    if (relu) CN_UNROLL for (int p = 0; p < pixels; p++) sum[p] = v_max(v_zero(), sum[p]); /* NaN stays */
+    if (relu) CN_UNROLL for (int p = 0; p < pixels; p++) sum[p] = NAME(rectified)(sum[p], ceiling);
     CN_UNROLL for (int p = 0; p < pixels; p++) NAME(store_some)(y + p * y_step, sum[p], n);
 }
 
 /* Rows of `row` taps, of which `stride` make the step from one pixel to the next: each element of x is loaded once for
    all the pixels that see it. The order of each pixel's sum is that of the loop above, so its bits are the same. */
-static CN_INLINE void NAME(depthwise_rows)(T *y, const T *x, const T *w, const T *bias, int relu,
+static CN_INLINE void NAME(depthwise_rows)(T *y, const T *x, const T *w, const T *bias, int relu, T ceiling,
                                            const cn_depthwise_run *run, const int pixels, const int row,
                                            const int stride) {
     const ptrdiff_t gap = run->x_gap, y_step = run->y_step;
@@ -44,55 +44,56 @@ static CN_INLINE void NAME(depthwise_rows)(T *y, const T *x, const T *w, const T
             }
         }
     }
-    if (relu) CN_UNROLL for (int p = 0; p < pixels; p++) sum[p] = v_max(v_zero(), sum[p]);
+    if (relu) CN_UNROLL for (int p = 0; p < pixels; p++) sum[p] = NAME(rectified)(sum[p], ceiling);
     CN_UNROLL for (int p = 0; p < pixels; p++) v_store(y + p * y_step, sum[p]);
 }
 
 /* Blocks of nearly equal length: 16 pixels as 8 + 8, since a short one waits for its sums. */
-static CN_INLINE void NAME(depthwise_blocks)(T *y, const T *x, const T *w, const T *bias, int relu,
+static CN_INLINE void NAME(depthwise_blocks)(T *y, const T *x, const T *w, const T *bias, int relu, T ceiling,
                                              const cn_depthwise_run *run, const int most, const int row,
                                              const int stride) {
     ptrdiff_t left = run->pixels, blocks = (left + most - 1) / most, n;
     for (; blocks > 0; blocks--, left -= n, x += n * run->x_step, y += n * run->y_step) {
         n = (left + blocks - 1) / blocks;
         CN_UNROLL for (int p = 1; p <= CN_DEPTHWISE_PIXELS; p++) if (p <= most && p == n)
-            NAME(depthwise_rows)(y, x, w, bias, relu, run, p, row, stride);
+            NAME(depthwise_rows)(y, x, w, bias, relu, ceiling, run, p, row, stride);
     }
 }
 
 /* Kernels of three and five columns with a stride of one or two elements of x that are taps; says whether it is one. */
-static CN_INLINE int NAME(depthwise_common)(T *y, const T *x, const T *w, const T *bias, int relu,
+static CN_INLINE int NAME(depthwise_common)(T *y, const T *x, const T *w, const T *bias, int relu, T ceiling,
                                             const cn_depthwise_run *run) {
     const int stride = run->x_step == run->x_gap ? 1 : run->x_step == 2 * run->x_gap ? 2 : 0;
     if (run->row == 3 && stride == 1)
-        NAME(depthwise_blocks)(y, x, w, bias, relu, run, CN_DEPTHWISE_PIXELS, 3, 1);
+        NAME(depthwise_blocks)(y, x, w, bias, relu, ceiling, run, CN_DEPTHWISE_PIXELS, 3, 1);
     else if (run->row == 3 && stride == 2)
-        NAME(depthwise_blocks)(y, x, w, bias, relu, run, 7, 3, 2);
+        NAME(depthwise_blocks)(y, x, w, bias, relu, ceiling, run, 7, 3, 2);
     else if (run->row == 5 && stride == 1)
-        NAME(depthwise_blocks)(y, x, w, bias, relu, run, CN_DEPTHWISE_PIXELS, 5, 1);
+        NAME(depthwise_blocks)(y, x, w, bias, relu, ceiling, run, CN_DEPTHWISE_PIXELS, 5, 1);
     else if (run->row == 5 && stride == 2)
-        NAME(depthwise_blocks)(y, x, w, bias, relu, run, 5, 5, 2);
+        NAME(depthwise_blocks)(y, x, w, bias, relu, ceiling, run, 5, 5, 2);
     else
         return 0;
     return 1;
 }
 
 /* One vector of channels; n of its lanes. */
-static CN_INLINE void NAME(depthwise_channels)(T *y, const T *x, const T *w, const T *bias, int relu,
+static CN_INLINE void NAME(depthwise_channels)(T *y, const T *x, const T *w, const T *bias, int relu, T ceiling,
                                                const cn_depthwise_run *run, const ptrdiff_t n) {
     ptrdiff_t left = run->pixels;
-    if (n == LANES && NAME(depthwise_common)(y, x, w, bias, relu, run)) return;
+    if (n == LANES && NAME(depthwise_common)(y, x, w, bias, relu, ceiling, run)) return;
     for (; left >= 8; left -= 8, x += 8 * run->x_step, y += 8 * run->y_step)
-        NAME(depthwise_pixels)(y, x, w, bias, relu, run, 8, n);
+        NAME(depthwise_pixels)(y, x, w, bias, relu, ceiling, run, 8, n);
     for (; left >= 3; left -= 3, x += 3 * run->x_step, y += 3 * run->y_step)
-        NAME(depthwise_pixels)(y, x, w, bias, relu, run, 3, n);
-    for (; left > 0; left--, x += run->x_step, y += run->y_step) NAME(depthwise_pixels)(y, x, w, bias, relu, run, 1, n);
+        NAME(depthwise_pixels)(y, x, w, bias, relu, ceiling, run, 3, n);
+    for (; left > 0; left--, x += run->x_step, y += run->y_step)
+        NAME(depthwise_pixels)(y, x, w, bias, relu, ceiling, run, 1, n);
 }
 
 /* All vectors of a few pixels before the next ones: lines of memory are then met in their order. */
 #define CN_DEPTHWISE_BLOCK 14
 
-static void NAME(depthwise)(void *y, const void *x, const void *w, const void *bias, int relu,
+static void NAME(depthwise)(void *y, const void *x, const void *w, const void *bias, int relu, double ceiling,
                             const cn_depthwise_run *run) {
     const ptrdiff_t blocks = (run->pixels + CN_DEPTHWISE_BLOCK - 1) / CN_DEPTHWISE_BLOCK;
     cn_depthwise_run part = *run;
@@ -104,9 +105,9 @@ static void NAME(depthwise)(void *y, const void *x, const void *w, const void *b
             const T *from = (const T *)x + p * run->x_step + j, *weights = (const T *)w + j;
             const T *first = bias ? (const T *)bias + j : NULL;
             if (run->channels - j >= LANES)
-                NAME(depthwise_channels)(to, from, weights, first, relu, &part, LANES);
+                NAME(depthwise_channels)(to, from, weights, first, relu, (T)ceiling, &part, LANES);
             else
-                NAME(depthwise_channels)(to, from, weights, first, relu, &part, run->channels - j);
+                NAME(depthwise_channels)(to, from, weights, first, relu, (T)ceiling, &part, run->channels - j);
         }
     }
 }

@@ -34,8 +34,6 @@
         .transpose = NAME(transpose),                                                                                  \
         .relu = NAME(relu),                                                                                            \
         .relu_gradient = NAME(relu_gradient),                                                                          \
-        .relu6 = NAME(relu6),                                                                                          \
-        .relu6_gradient = NAME(relu6_gradient),                                                                        \
         .max_pool = NAME(max_pool),                                                                                    \
         .max_pool_gradient = NAME(max_pool_gradient),                                                                  \
         .relu_max_pool = NAME(relu_max_pool),                                                                          \

@@ -55,7 +55,8 @@ typedef struct {
 typedef struct {
     ptrdiff_t pixels, channels, fold;
     const void *mean, *scale, *shift, *slope, *offset;
-    int relu; /* y is rectified */
+    int relu; /* y is rectified, up to a ceiling: here as elsewhere NaN is none */
+    double ceiling;
 } cn_norm;
 
 /* A tile of a map: 6 x 6 pixels to be multiplied with 3 x 3 taps, or 4 x 4 of an output. */
@@ -132,11 +133,9 @@ typedef struct {
     void (*column_sums)(void *sums, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row_stride); /* += */
     void (*transpose)(void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t dst_row, ptrdiff_t src_row);
 
-    void (*relu)(void *y, const void *x, ptrdiff_t n);
-    void (*relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n); /* dx = y > 0 ? dy : 0, NaN passes */
-    void (*relu6)(void *y, const void *x, ptrdiff_t n);
-    void (*relu6_gradient)(void *dx, const void *dy, const void *y,
-                           ptrdiff_t n); /* dx = 0 < y < 6 ? dy : 0, likewise */
+    /* y = x from 0 to the ceiling, NaN passes; dx = 0 < y < ceiling ? dy : 0, likewise */
+    void (*relu)(void *y, const void *x, ptrdiff_t n, double ceiling);
+    void (*relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n, double ceiling);
 
     void (*max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run); /* codes may be NULL */
     void (*max_pool_gradient)(void *dx, const void *dy, const void *codes, const cn_pool_run *run);
@@ -155,8 +154,9 @@ typedef struct {
        `x` and `dy` point to the first pixel that exists, others count as 0; `y` to the tile's first pixel. */
     void (*winograd_input)(void *planes, const void *x, const cn_winograd_tile *tile);     /* of 6 x 6 pixels */
     void (*winograd_gradient)(void *planes, const void *dy, const cn_winograd_tile *tile); /* of 4 x 4 pixels */
-    /* y = what the points give, plus bias (may be NULL), with `relu` at least 0: pixels before end_row, end_col */
-    void (*winograd_output)(void *y, const void *planes, const void *bias, int relu, const cn_winograd_tile *tile);
+    /* y = what the points give, plus bias (may be NULL), with `relu` rectified: pixels before end_row, end_col */
+    void (*winograd_output)(void *y, const void *planes, const void *bias, int relu, double ceiling,
+                            const cn_winograd_tile *tile);
     /* planes[p * plane + k * lanes + j], j < lanes, from w[k * k_stride + j * col_stride + t], j < cols (at most lanes),
        taps t = 0 ... 8, or 8 ... 0 with `flip`; 0 behind `cols` */
     void (*winograd_weights)(void *planes, const void *w, ptrdiff_t depth, ptrdiff_t k_stride, ptrdiff_t cols,
@@ -165,7 +165,8 @@ typedef struct {
     void (*winograd_taps)(void *w, const void *planes, ptrdiff_t count, ptrdiff_t step, ptrdiff_t plane);
 
     /* y = bias (or 0 where it is NULL) + the sum over taps of x * w, rectified with `relu` */
-    void (*depthwise)(void *y, const void *x, const void *w, const void *bias, int relu, const cn_depthwise_run *run);
+    void (*depthwise)(void *y, const void *x, const void *w, const void *bias, int relu, double ceiling,
+                      const cn_depthwise_run *run);
     void (*depthwise_weights)(void *dw, const void *dy, const void *x, const cn_depthwise_run *run); /* += dy * x */
     void (*spread)(void *to, const void *x, const cn_spread *spread);
 

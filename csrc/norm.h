@@ -103,7 +103,7 @@ static CN_INLINE void NAME(normalize_columns)(T *y, const T *x, const T *add, co
                                               ptrdiff_t n, const int adds, const int relu) {
     V value = NAME(normalized)(NAME(deviation)(x, norm, j, n), norm, j, n);
     if (adds) value = v_add(value, NAME(load_some)(add + j, n));
-    if (relu) value = v_max(v_zero(), value); /* second operand: NaN stays */
+    if (relu) value = NAME(rectified)(value, (T)norm->ceiling);
     NAME(store_some)(y + j, value, n);
 }
 
@@ -120,14 +120,15 @@ static CN_INLINE void NAME(normalize_pixels)(T *y, const T *x, const T *add, con
 }
 
 static void NAME(normalize)(void *y, const void *x, const void *add, const cn_norm *norm) {
-    if (add && norm->relu)
-        NAME(normalize_pixels)(y, x, add, norm, 1, 1);
+    const cn_norm own = *norm; /* what no store to y can change stays in registers */
+    if (add && own.relu)
+        NAME(normalize_pixels)(y, x, add, &own, 1, 1);
     else if (add)
-        NAME(normalize_pixels)(y, x, add, norm, 1, 0);
-    else if (norm->relu)
-        NAME(normalize_pixels)(y, x, NULL, norm, 0, 1);
+        NAME(normalize_pixels)(y, x, add, &own, 1, 0);
+    else if (own.relu)
+        NAME(normalize_pixels)(y, x, NULL, &own, 0, 1);
     else
-        NAME(normalize_pixels)(y, x, NULL, norm, 0, 0);
+        NAME(normalize_pixels)(y, x, NULL, &own, 0, 0);
 }
 
 /* ---- its gradient ----------------------------------------------------------------------------------------------- */
@@ -140,9 +141,9 @@ static CN_INLINE void NAME(gradient_sum_columns)(T *sum, T *dot, T *masked, cons
     CN_UNROLL for (int i = 0; i < rows; i++) {
         const V d = NAME(deviation)(x + i * row, norm, j, n);
         V g = NAME(load_some)(dy + i * row + j, n);
-        if (relu) g = NAME(relu_gradient_vector)(g, NAME(normalized)(d, norm, j, n));
+        if (relu) g = NAME(through_relu)(g, NAME(normalized)(d, norm, j, n), (T)norm->ceiling);
         if (adds) {
-            g = NAME(relu_gradient_vector)(g, NAME(load_some)(y + i * row + j, n));
+            g = NAME(through_relu)(g, NAME(load_some)(y + i * row + j, n), (T)norm->ceiling);
             NAME(store_some)(masked + i * row + j, g, n);
         }
         s = v_add(s, g);
@@ -182,14 +183,15 @@ static CN_INLINE void NAME(gradient_sum_pixels)(T *sum, T *dot, T *masked, const
 static void NAME(norm_sums)(double *sums, double *dots, void *masked, const void *dy, const void *x, const void *y,
                             const cn_norm *norm, void *scratch) {
     const ptrdiff_t row = norm->fold * norm->channels;
+    const cn_norm own = *norm;
     T *sum = scratch, *dot = sum + row;
     for (ptrdiff_t j = 0; j < row; j++) sum[j] = dot[j] = 0;
     if (y)
-        NAME(gradient_sum_pixels)(sum, dot, masked, dy, x, y, norm, 0, 1);
-    else if (norm->relu)
-        NAME(gradient_sum_pixels)(sum, dot, NULL, dy, x, NULL, norm, 1, 0);
+        NAME(gradient_sum_pixels)(sum, dot, masked, dy, x, y, &own, 0, 1);
+    else if (own.relu)
+        NAME(gradient_sum_pixels)(sum, dot, NULL, dy, x, NULL, &own, 1, 0);
     else
-        NAME(gradient_sum_pixels)(sum, dot, NULL, dy, x, NULL, norm, 0, 0);
+        NAME(gradient_sum_pixels)(sum, dot, NULL, dy, x, NULL, &own, 0, 0);
     NAME(fold_columns)(sums, sum, norm->channels, norm->fold);
     NAME(fold_columns)(dots, dot, norm->channels, norm->fold);
 }
@@ -201,7 +203,7 @@ static CN_INLINE void NAME(norm_gradient_columns)(T *dx, const T *dy, const T *x
     const V slope = NAME(load_some)((const T *)norm->slope + j, n);
     const V offset = NAME(load_some)((const T *)norm->offset + j, n);
     V g = NAME(load_some)(dy + j, n);
-    if (relu) g = NAME(relu_gradient_vector)(g, NAME(normalized)(d, norm, j, n));
+    if (relu) g = NAME(through_relu)(g, NAME(normalized)(d, norm, j, n), (T)norm->ceiling);
     NAME(store_some)(dx + j, v_fma(g, scale, v_fma(d, slope, offset)), n);
 }
 
@@ -216,8 +218,9 @@ static CN_INLINE void NAME(norm_gradient_pixels)(T *dx, const T *dy, const T *x,
 }
 
 static void NAME(norm_gradient)(void *dx, const void *dy, const void *x, const cn_norm *norm) {
-    if (norm->relu)
-        NAME(norm_gradient_pixels)(dx, dy, x, norm, 1);
+    const cn_norm own = *norm;
+    if (own.relu)
+        NAME(norm_gradient_pixels)(dx, dy, x, &own, 1);
     else
-        NAME(norm_gradient_pixels)(dx, dy, x, norm, 0);
+        NAME(norm_gradient_pixels)(dx, dy, x, &own, 0);
 }

@@ -11,8 +11,8 @@
      v_load_u8 v_store_u8       the first n <= LANES elements from and to bytes; lanes hold whole numbers from 0 to 255
      v_add v_sub v_mul v_div v_sqrt
      v_fma(a, b, c)       a * b + c
-     v_max(a, b)          b when either is NaN
-     v_gt v_eq v_nan v_or v_select(m, a, b)   comparisons (false with NaN; v_nan tests one), m ? a : b
+     v_max v_min(a, b)    b when either is NaN
+     v_gt v_ge v_eq v_nan v_or v_select(m, a, b)   comparisons (false with NaN; v_nan tests one), m ? a : b
      v_zip_low v_zip_high(a, b)   first and second half of a0 b0 a1 b1 ...
      P, v_places(p), v_permute(a, places)   lane i is lane p[i] of a; only where CN_PERMUTES is 1
      v_exponent(a)        the number whose sign and exponent are the lowest bits of a and whose other bits are 0     */
@@ -56,7 +56,9 @@
 #define v_sqrt NAME(v_sqrt)
 #define v_fma NAME(v_fma)
 #define v_max NAME(v_max)
+#define v_min NAME(v_min)
 #define v_gt NAME(v_gt)
+#define v_ge NAME(v_ge)
 #define v_eq NAME(v_eq)
 #define v_nan NAME(v_nan)
 #define v_or NAME(v_or)
@@ -116,10 +118,12 @@ static inline V v_mul(V a, V b) { return OP(mul)(a, b); }
 static inline V v_div(V a, V b) { return OP(div)(a, b); }
 static inline V v_sqrt(V a) { return OP(sqrt)(a); }
 static inline V v_max(V a, V b) { return OP(max)(a, b); }
+static inline V v_min(V a, V b) { return OP(min)(a, b); }
 
 #if defined(CN_SIMD_SSE2)
 static inline V v_fma(V a, V b, V c) { return v_add(v_mul(a, b), c); }
 static inline M v_gt(V a, V b) { return OP(cmpgt)(a, b); }
+static inline M v_ge(V a, V b) { return OP(cmpge)(a, b); }
 static inline M v_eq(V a, V b) { return OP(cmpeq)(a, b); }
 static inline M v_nan(V a) { return OP(cmpunord)(a, a); }
 static inline M v_or(M a, M b) { return OP(or)(a, b); }
@@ -166,6 +170,7 @@ static inline uint64_t NAME(to_u8)(V a) { return NAME(narrow_to_u8)(_mm_cvttps_e
 #elif defined(CN_SIMD_AVX2)
 static inline V v_fma(V a, V b, V c) { return OP(fmadd)(a, b, c); }
 static inline M v_gt(V a, V b) { return OP(cmp)(a, b, _CMP_GT_OQ); }
+static inline M v_ge(V a, V b) { return OP(cmp)(a, b, _CMP_GE_OQ); }
 static inline M v_eq(V a, V b) { return OP(cmp)(a, b, _CMP_EQ_OQ); }
 static inline M v_nan(V a) { return OP(cmp)(a, a, _CMP_UNORD_Q); }
 static inline M v_or(M a, M b) { return OP(or)(a, b); }
@@ -231,6 +236,7 @@ typedef __m512i P;
 static inline P v_places(const int32_t *p) { return _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i *)p)); }
 static inline V v_permute(V a, P places) { return _mm512_permutexvar_pd(places, a); }
 static inline M v_gt(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ); }
+static inline M v_ge(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_GE_OQ); }
 static inline M v_eq(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 static inline M v_nan(V a) { return _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q); }
 static inline V v_exponent(V a) { return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a), 52)); }
@@ -244,6 +250,7 @@ static inline V v_zip_high(V a, V b) {
 static inline P v_places(const int32_t *p) { return _mm512_loadu_si512(p); }
 static inline V v_permute(V a, P places) { return _mm512_permutexvar_ps(places, a); }
 static inline M v_gt(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+static inline M v_ge(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
 static inline M v_eq(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 static inline M v_nan(V a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
 static inline V v_exponent(V a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23)); }
@@ -306,6 +313,7 @@ static inline V v_div(V a, V b) { return CN_F(vdivq)(a, b); }
 static inline V v_sqrt(V a) { return CN_F(vsqrtq)(a); }
 static inline V v_fma(V a, V b, V c) { return CN_F(vfmaq)(c, a, b); }
 static inline M v_gt(V a, V b) { return CN_F(vcgtq)(a, b); }
+static inline M v_ge(V a, V b) { return CN_F(vcgeq)(a, b); }
 static inline M v_eq(V a, V b) { return CN_F(vceqq)(a, b); }
 static inline M v_or(M a, M b) { return CN_U(vorrq)(a, b); }
 static inline V v_select(M m, V a, V b) { return CN_F(vbslq)(m, a, b); }
@@ -313,6 +321,7 @@ static inline V v_zip_low(V a, V b) { return CN_F(vzip1q)(a, b); }
 static inline V v_zip_high(V a, V b) { return CN_F(vzip2q)(a, b); }
 static inline M v_nan(V a) { return CN_U(vceqq)(v_eq(a, a), CN_U(vdupq_n)(0)); }
 static inline V v_max(V a, V b) { return v_select(v_gt(a, b), a, b); }
+static inline V v_min(V a, V b) { return v_select(v_gt(b, a), a, b); }
 static inline uint32x4_t NAME(widen_u8)(uint64_t bytes) { return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes)))); }
 static inline uint64_t NAME(narrow_to_u8)(uint32x4_t whole) {
     uint16x4_t words = vmovn_u32(whole);
@@ -384,7 +393,9 @@ static inline V v_exponent(V a) {
 #endif
 static inline V v_fma(V a, V b, V c) { return a * b + c; }
 static inline V v_max(V a, V b) { return a > b ? a : b; }
+static inline V v_min(V a, V b) { return a < b ? a : b; }
 static inline M v_gt(V a, V b) { return a > b; }
+static inline M v_ge(V a, V b) { return a >= b; }
 static inline M v_eq(V a, V b) { return a == b; }
 static inline M v_nan(V a) { return a != a; }
 static inline M v_or(M a, M b) { return a | b; }
@@ -432,4 +443,12 @@ static CN_INLINE void NAME(store_some)(T *p, V a, ptrdiff_t n) {
         v_store_part(p, a, n);
     else
         v_store(p, a);
+}
+
+/* ReLU, from 0 to a ceiling: NaN is no ceiling. A NaN in `a` stays, as it is the second operand. */
+static CN_INLINE V NAME(rectified)(V a, T ceiling) { return v_min(v_set1(ceiling), v_max(v_zero(), a)); }
+
+/* dy where y, of a ReLU, lies between its ends or is NaN, else 0; y may also be what was rectified. */
+static CN_INLINE V NAME(through_relu)(V dy, V y, T ceiling) {
+    return v_select(v_or(v_ge(v_zero(), y), v_ge(y, v_set1(ceiling))), v_zero(), dy);
 }

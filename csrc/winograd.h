@@ -127,8 +127,8 @@ static CN_INLINE void NAME(output_rows)(V half[6][4], const T *planes, ptrdiff_t
 }
 
 /* One vector of channels of 4 x 4 outputs. */
-static CN_INLINE void NAME(output_vector)(T *y, const T *planes, const T *bias, int relu, const cn_winograd_tile *t,
-                                          const int whole, ptrdiff_t n) {
+static CN_INLINE void NAME(output_vector)(T *y, const T *planes, const T *bias, int relu, T ceiling,
+                                          const cn_winograd_tile *t, const int whole, ptrdiff_t n) {
     V half[6][4], at[6], out[4];
     const V start = bias ? NAME(load_some)(bias, n) : v_zero();
     NAME(output_rows)(half, planes, t->plane);
@@ -137,7 +137,7 @@ static CN_INLINE void NAME(output_vector)(T *y, const T *planes, const T *bias, 
         NAME(output_from_points)(out, at);
         CN_UNROLL for (int i = 0; i < 4; i++) {
             V sum = v_add(out[i], start);
-            if (relu) sum = v_max(v_zero(), sum);
+            if (relu) sum = NAME(rectified)(sum, ceiling);
             if (whole)
                 v_store(y + i * t->row_step + j * t->pixel_step, sum);
             else if (i < t->end_row && j < t->end_col)
@@ -146,16 +146,16 @@ static CN_INLINE void NAME(output_vector)(T *y, const T *planes, const T *bias, 
     }
 }
 
-static void NAME(winograd_output)(void *y, const void *planes, const void *bias, int relu,
+static void NAME(winograd_output)(void *y, const void *planes, const void *bias, int relu, double ceiling,
                                   const cn_winograd_tile *tile) {
     const int inside = tile->end_row == 4 && tile->end_col == 4;
     for (ptrdiff_t j = 0; j < tile->channels; j += LANES) {
         const ptrdiff_t n = tile->channels - j < LANES ? tile->channels - j : LANES;
         const T *from = (const T *)planes + j, *start = bias ? (const T *)bias + j : NULL;
         if (inside && n == LANES)
-            NAME(output_vector)((T *)y + j, from, start, relu, tile, 1, n);
+            NAME(output_vector)((T *)y + j, from, start, relu, (T)ceiling, tile, 1, n);
         else
-            NAME(output_vector)((T *)y + j, from, start, relu, tile, 0, n);
+            NAME(output_vector)((T *)y + j, from, start, relu, (T)ceiling, tile, 0, n);
     }
 }
 

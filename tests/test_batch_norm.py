@@ -85,6 +85,38 @@ def test_gradients_stay_within_the_bound(shape, relu, adds, dtype, rng):
     _check_gradients(gradients, g, x, mean, var, w)
 
 
+@pytest.mark.parametrize("adds", [False, True], ids=["alone", "add"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_ceiling_cuts_off_what_the_relu_gives(shape, adds, dtype, rng):
+    """The same bits as without one, of a gradient that is 0 at both ends."""
+    x, w, b, add, dy = _draw(shape, rng, dtype)
+    settings = {"eps": EPS, "relu": True, "add": add if adds else None}
+    y, mean, var = batch_norm(x, w, b, ceiling=0.75, **settings)
+    assert_equal(y, np.minimum(batch_norm(x, w, b, **settings)[0], dtype(0.75)))
+    assert_equal(batch_norm_inference(x, mean, var, w, b, ceiling=0.75, **settings), y)
+    g = np.where((y > 0) & (y < 0.75), dy, 0)
+    output = y if adds else None
+    *gradients, dadd = batch_norm_backward(dy, x, mean, var, w, b, eps=EPS, relu=True, ceiling=0.75, output=output)
+    for got, expected in zip(gradients, batch_norm_backward(g, x, mean, var, w, b, eps=EPS)[:3], strict=True):
+        assert_equal(got, expected)
+    if adds:
+        assert_equal(dadd, g)
+
+
+@pytest.mark.parametrize("pixels", [2, 70])
+def test_at_the_ends_themselves_the_gradient_is_0(pixels, dtype):
+    """3 * (-1, 1) + 3 with a deviation of 1 is 0 and 6; NaN passes, and infinity is cut off."""
+    x, dy = np.tile([[-1, 1]], (1, pixels)).reshape(1, 1, 2, -1).astype(dtype), np.ones((1, 1, 2, pixels), dtype)
+    three = np.full(1, 3, dtype)
+    y, mean, var = batch_norm(x, three, three, eps=0, relu=True, ceiling=6)
+    assert_equal(y, 3 * x + 3)
+    for gradient in batch_norm_backward(dy, x, mean, var, three, three, eps=0, relu=True, ceiling=6)[:3]:
+        assert not gradient.any()
+    x.reshape(-1)[:3] = np.nan, np.inf, -np.inf
+    y = batch_norm_inference(x, mean, var, three, three, eps=0, relu=True, ceiling=6)
+    assert_equal(y.reshape(-1)[:4], np.array([np.nan, 6, 0, 6], dtype))
+
+
 def _check_gradients(gradients, g, x, mean, var, w):
     count, axes = x[:, 0].size, (0, 2, 3)
     root = np.sqrt(var + EPS)

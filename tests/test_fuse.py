@@ -19,6 +19,7 @@ from convnet import (
     MaxPool2d,
     Parallel,
     ReLU,
+    ReLU6,
     Sequential,
     SettingError,
     ShapeError,
@@ -58,6 +59,8 @@ class _Louder(ReLU):
         ([Conv2d(1, 2, 3), BatchNorm2d(2), ReLU()], [Conv2d, BatchNormReLU]),
         ([Conv2d(1, 2, 3), BatchNorm2d(2), ReLU(), MaxPool2d(2)], [Conv2d, BatchNormReLU]),
         ([BatchNorm2d(2), ReLU(), MaxPool2d(3, 2)], [BatchNormReLU, MaxPool2d]),
+        ([BatchNorm2d(2), ReLU6(), MaxPool2d(2)], [BatchNormReLU, MaxPool2d]),
+        ([Conv2d(1, 2, 3), ReLU6(), ReLU6()], [Conv2d, ReLU6, ReLU6]),
         ([BatchNorm2d(2), MaxPool2d(2), ReLU()], [BatchNorm2d, MaxPool2d, ReLU]),
         ([Dense(2, 3), ReLU(), ReLU()], [DenseReLU, ReLU]),
         ([ReLU()], [ReLU]),
@@ -278,6 +281,20 @@ def test_batch_norm_keeps_its_running_averages_in_the_model_itself(last, size, r
     assert other_ctx.nbytes < ctx.nbytes
 
 
+def test_relu6_behind_batch_norm(rng):
+    models_of_both = [Sequential(BatchNorm2d(5), ReLU6()) for _ in range(2)]
+    x, dy = rng.standard_normal((2, 4, 5, 7, 7)).astype(np.float32)
+    results = []
+    for model, used in zip(models_of_both, (models_of_both[0], fuse(models_of_both[1])), strict=True):
+        ctx = Context()
+        model[0].weight.value[...] = 8
+        results.append([used.forward(x, ctx), used.backward(dy, ctx), used(x), model[0].weight.grad.copy()])
+    assert results[0][0].max() == 6
+    for plain, fused in zip(*results, strict=True):
+        np.testing.assert_array_equal(fused, plain)
+    assert repr(used) == "Sequential(\n  (0): BatchNormReLU(ceiling=6\n    (norm): BatchNorm2d(5)\n  )\n)"
+
+
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
@@ -310,6 +327,10 @@ def test_errors_name_the_layer():
         ConvReLU(Conv2d(1, 2, 3), MaxPool2d(3, 2))
     with pytest.raises(SettingError, match="BatchNormReLU pool: expected windows that lie side by side"):
         BatchNormReLU(BatchNorm2d(2), MaxPool2d(3, 2))
+    with pytest.raises(SettingError, match=r"^BatchNormReLU ceiling: expected None with a pool, got 6$"):
+        BatchNormReLU(BatchNorm2d(2), MaxPool2d(2), ceiling=6)
+    with pytest.raises(SettingError, match=r"^BatchNormReLU ceiling: expected a finite number of at least 0, got -1$"):
+        BatchNormReLU(BatchNorm2d(2), ceiling=-1)
     fused = fuse(Sequential(Conv2d(1, 2, 3), ReLU(), MaxPool2d(2)))
     with pytest.raises(ShapeError, match=r"Sequential\[0\] Conv2d: expected"):
         fused(np.zeros((1, 3, 8, 8), np.float32))

@@ -80,6 +80,10 @@ CASES = {
     "BatchNorm2d": (lambda dtype: BatchNorm2d(4, dtype=dtype), IMAGE),
     "BatchNorm2d-plain": (lambda dtype: BatchNorm2d(4, 0.1, None, False, dtype=dtype), IMAGE),
     "BatchNormReLU": (lambda dtype: BatchNormReLU(BatchNorm2d(4, dtype=dtype)), IMAGE),
+    "BatchNormReLU-ceiling": (  # no number within 0.02 of it
+        lambda dtype: BatchNormReLU(BatchNorm2d(4, dtype=dtype), ceiling=0.85),
+        IMAGE,
+    ),
     "BatchNormReLU-pool": (lambda dtype: BatchNormReLU(BatchNorm2d(4, dtype=dtype), MaxPool2d(2)), IMAGE),
     "GroupNorm": (lambda dtype: GroupNorm(2, 4, dtype=dtype), IMAGE),
     "GroupNorm-plain": (lambda dtype: GroupNorm(4, 4, 0.1, affine=False, dtype=dtype), IMAGE),

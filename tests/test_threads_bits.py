@@ -41,9 +41,9 @@ def _the_rest(dtype, rng):
         yield from (y, codes, f.adaptive_max_pool2d_backward(y, codes, x.shape))
         yield from (f.adaptive_avg_pool2d(x, size), f.adaptive_avg_pool2d_backward(y, x.shape))
     weight, bias = rng.standard_normal((2, 19)).astype(dtype)
-    for settings in ({}, {"relu": True}, {"relu": True, "add": x[::-1]}):
+    for settings in ({}, {"relu": True}, {"relu": True, "ceiling": 1.0}, {"relu": True, "add": x[::-1]}):
         y, mean, var = f.batch_norm(x, weight, bias, **settings)
-        given = {"relu": "relu" in settings, "output": y if "add" in settings else None}
+        given = {**settings, "output": y} if settings.pop("add", None) is not None else settings
         gradients = f.batch_norm_backward(x[:, ::-1], x, mean, var, weight, bias, **given)
         yield from (y, mean, var, *(gradient for gradient in gradients if gradient is not None))
     yield f.batch_norm_inference(x, mean, var)

@@ -200,6 +200,24 @@ def test_relu6(rng):
     assert_equal(functional.relu6(x), torch.relu(torch.from_numpy(x)).clamp(max=6).numpy())
 
 
+def test_batch_norm_and_relu6(rng):
+    """With 0 and 6 themselves, and gradients there: 6 * (-1, 1) / sqrt(1 + 3) + 3 in channel 0."""
+    x, dy = rng.standard_normal((2, 4, 19, 5, 8))
+    x[:, 0] = np.where(x[:, 0] > np.median(x[:, 0]), 1, -1)
+    w, b = rng.uniform(1, 8, (2, 19))
+    w[0], b[0] = 6, 3
+    leaves = _leaves(x, w, b)
+    normal = torch.nn.functional.batch_norm(leaves[0], None, None, *leaves[1:], training=True, eps=3)
+    expected = torch.nn.functional.relu6(normal)
+    assert {0.0, 6.0} == set(expected[:, 0].unique().tolist())
+    y, mean, var = functional.batch_norm(x, w, b, eps=3, relu=True, ceiling=6)
+    _assert_close(y, expected.detach().numpy(), "y")
+    gradients = functional.batch_norm_backward(dy, x, mean, var, w, b, eps=3, relu=True, ceiling=6)[:3]
+    for name, got, exact in zip(("dx", "dw", "db"), gradients, _gradients(expected, dy, *leaves), strict=True):
+        _assert_close(got, exact, name)
+    assert gradients[2][0] == 0
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 37, 21), (100, 1568, 64)], ids=str)
 def test_dense(shape, rng):
     n, inputs, outputs = shape

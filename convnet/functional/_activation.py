@@ -1,5 +1,6 @@
 """Activations and sums: visited once, element by element, in whatever order the elements lie in memory."""
 
+import math
 from collections.abc import Callable
 
 from convnet.functional._arrays import FloatArray, contiguous, empty, expect_shape, floats, same_dtype, to_nchw, to_nhwc
@@ -63,7 +64,7 @@ def relu(x: FloatArray) -> FloatArray:
     >>> relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    return mapped(kernels.relu_forward, x, "relu")
+    return mapped(lambda source, y: kernels.relu_forward(source, y, math.nan), x, "relu")
 
 
 def relu_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
@@ -83,7 +84,7 @@ def relu_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
     ------
     ShapeError, DTypeError
     """
-    return mapped_backward(kernels.relu_gradient, dy, y, "relu_backward")
+    return mapped_backward(lambda dy, y, dx: kernels.relu_gradient(dy, y, dx, math.nan), dy, y, "relu_backward")
 
 
 def relu6(x: FloatArray) -> FloatArray:
@@ -110,7 +111,7 @@ def relu6(x: FloatArray) -> FloatArray:
     >>> relu6(np.array([-1.0, 2.0, 7.0]))
     array([0., 2., 6.])
     """
-    return mapped(kernels.relu6_forward, x, "relu6")
+    return mapped(lambda source, y: kernels.relu_forward(source, y, 6.0), x, "relu6")
 
 
 def relu6_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
@@ -130,7 +131,7 @@ def relu6_backward(dy: FloatArray, y: FloatArray) -> FloatArray:
     ------
     ShapeError, DTypeError
     """
-    return mapped_backward(kernels.relu6_gradient, dy, y, "relu6_backward")
+    return mapped_backward(lambda dy, y, dx: kernels.relu_gradient(dy, y, dx, 6.0), dy, y, "relu6_backward")
 
 
 def add(a: FloatArray, b: FloatArray) -> FloatArray:

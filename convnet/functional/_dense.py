@@ -1,5 +1,7 @@
 """Dense (fully connected) layers and the step from maps to vectors."""
 
+import math
+
 import numpy as np
 
 from convnet.errors import ShapeError
@@ -67,7 +69,7 @@ def _rectified(dy: FloatArray, y: FloatArray, who: str) -> FloatArray:
     y = contiguous(same_dtype(dy, y, who, "relu_output"))
     expect_shape(y, dy.shape, who, "relu_output")
     masked = empty(dy.shape, dy.dtype)
-    relu_gradient(dy.reshape(-1), y.reshape(-1), masked.reshape(-1))
+    relu_gradient(dy.reshape(-1), y.reshape(-1), masked.reshape(-1), math.nan)
     return masked
 
 

@@ -1,5 +1,6 @@
 """Batch normalisation and its gradient, with the addition and the ReLU that often follow it."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,7 @@ def batch_norm(
     *,
     eps: float = 1e-5,
     relu: bool = False,
+    ceiling: float | None = None,
     add: FloatArray | None = None,
 ) -> tuple[FloatArray, Moments, Moments]:
     """Normalise each channel by its mean and variance over the batch and the map.
@@ -77,6 +79,8 @@ def batch_norm(
     eps : float
     relu : bool
         Whether to rectify the result, in the same pass over memory.
+    ceiling : float, optional
+        What it is cut off at then: 6 makes it a ReLU6.
     add : array of x's shape and type, optional
         Maps to add, in the same pass: the other branch of a residual block.
 
@@ -103,7 +107,7 @@ def batch_norm(
     """
     x = to_nchw(to_nhwc(feature_maps(x, "batch_norm")))
     mean, var = moments(x)
-    return _normalize(x, mean, var, weight, bias, eps, relu, add, "batch_norm"), mean, var
+    return _normalize(x, mean, var, weight, bias, eps, relu, ceiling, add, "batch_norm"), mean, var
 
 
 def batch_norm_inference(
@@ -115,6 +119,7 @@ def batch_norm_inference(
     *,
     eps: float = 1e-5,
     relu: bool = False,
+    ceiling: float | None = None,
     add: FloatArray | None = None,
 ) -> FloatArray:
     """Normalise each channel by a mean and a variance that are given.
@@ -123,7 +128,7 @@ def batch_norm_inference(
     ----------
     x : array of shape (n, c, h, w), float32 or float64
     mean, var : array of shape (c,)
-    weight, bias, eps, relu, add
+    weight, bias, eps, relu, ceiling, add
         As for `batch_norm`.
 
     Returns
@@ -137,7 +142,7 @@ def batch_norm_inference(
     who = "batch_norm_inference"
     x = feature_maps(x, who)
     mean, var = channel_moments(x, mean, who, "mean"), channel_moments(x, var, who, "var")
-    return _normalize(x, mean, var, weight, bias, eps, relu, add, who)
+    return _normalize(x, mean, var, weight, bias, eps, relu, ceiling, add, who)
 
 
 def _normalize(
@@ -148,6 +153,7 @@ def _normalize(
     bias: FloatArray | None,
     eps: float,
     relu: bool,
+    ceiling: float | None,
     add: FloatArray | None,
     who: str,
 ) -> FloatArray:
@@ -155,7 +161,7 @@ def _normalize(
     weight, bias = channel_parameter(x, weight, who, "weight"), channel_parameter(x, bias, who, "bias")
     added = None if add is None else _pixels_like(x, add, who, "add")
     y = empty((n, h, w, c), x.dtype)
-    kernels.normalize(_pixels(x), added, weight, bias, mean, var, eps, relu, y.reshape(-1, c))
+    kernels.normalize(_pixels(x), added, weight, bias, mean, var, eps, relu, _end(ceiling), y.reshape(-1, c))
     return to_nchw(y)
 
 
@@ -169,6 +175,7 @@ def batch_norm_backward(
     *,
     eps: float = 1e-5,
     relu: bool = False,
+    ceiling: float | None = None,
     output: FloatArray | None = None,
     dx: bool = True,
     dweight: bool | FloatArray = True,
@@ -176,20 +183,20 @@ def batch_norm_backward(
 ) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None, FloatArray | None]:
     """Gradient of `batch_norm`.
 
-    With g = dy, or with ``relu`` dy where the output is positive and else 0, and d = x - mean: ``dbias = sum of g``,
-    ``dweight = (sum of g d) / sqrt(var + eps)`` and ``dx = weight / sqrt(var + eps) * (g - mean of g - d * (mean of
-    g d) / (var + eps))``, sums and means over the batch and the map.
+    With g = dy, or with ``relu`` dy where the output lies between 0 and ``ceiling`` and else 0, and d = x - mean:
+    ``dbias = sum of g``, ``dweight = (sum of g d) / sqrt(var + eps)`` and ``dx = weight / sqrt(var + eps) * (g - mean
+    of g - d * (mean of g d) / (var + eps))``, sums and means over the batch and the map.
 
     Parameters
     ----------
     dy : array of shape (n, c, h, w), float32 or float64
-    x, weight, bias, eps, relu
+    x, weight, bias, eps, relu, ceiling
         As given to `batch_norm`.
     mean, var : array of shape (c,)
         What it returned.
     output : array of shape (n, c, h, w), optional
-        What it returned as y: needed with ``relu`` where ``add`` was given. Without ``add``, x tells as fast where the
-        result was positive.
+        What it returned as y: needed with ``relu`` where ``add`` was given. Without ``add``, x tells as fast what was
+        rectified.
     dx : bool
         Whether that gradient is wanted.
     dweight, dbias : bool or array
@@ -222,10 +229,14 @@ def batch_norm_backward(
     to_bias = gradient_target(dbias, (c,), x.dtype, who, "dbias")
     to_x = empty((n, h, w, c), x.dtype).reshape(-1, c) if dx else None
     to_add = empty((n, h, w, c), x.dtype).reshape(-1, c) if adds else None
-    kernels.batch_norm_gradient(
-        gradient, pixels, y, weight, bias, mean, var, eps, relu, to_x, to_weight, to_bias, to_add
-    )
+    constants = (weight, bias, mean, var, eps, relu, _end(ceiling))
+    kernels.batch_norm_gradient(gradient, pixels, y, *constants, to_x, to_weight, to_bias, to_add)
     return _maps(to_x, x.shape), to_weight, to_bias, _maps(to_add, x.shape)
+
+
+def _end(ceiling: float | None) -> float:
+    """As the kernels want it: NaN for none."""
+    return math.nan if ceiling is None else ceiling
 
 
 def _maps(pixels: FloatArray | None, shape: tuple[int, ...]) -> FloatArray | None:

@@ -1,5 +1,6 @@
 """The three passes of a convolution, each by the algorithm chosen for it; arguments are checked, maps channels-last."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ def through_relu(upstream: Upstream) -> Upstream:
     if output is None:
         return upstream
     gradient = empty(dy.shape, dy.dtype)
-    elementwise.relu_gradient(dy.reshape(-1), output.reshape(-1), gradient.reshape(-1))
+    elementwise.relu_gradient(dy.reshape(-1), output.reshape(-1), gradient.reshape(-1), math.nan)
     return Upstream(gradient, None, None)
 
 

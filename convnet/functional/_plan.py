@@ -27,6 +27,7 @@ class Plan:
     Each operation reads one place or two and writes one. A place is an offset, in elements, into memory that a run
     takes for itself (one image's share of it), or `INPUT` or `OUTPUT`. Whoever plans sees to it that places in use at
     the same time do not overlap. Arguments are those of the functions of the same names; shapes are without the batch.
+    What is rectified is cut off at a ``ceiling``, too, which NaN means not to have.
 
     Parameters
     ----------
@@ -64,15 +65,19 @@ class Plan:
         dilation: IntPair,
         groups: int,
         relu: bool = False,
+        ceiling: float = math.nan,
         pool: IntPair | None = None,
     ) -> None:
-        """Convolve; with ``relu`` rectify; with ``pool``, which needs ``relu``, take maxima of windows side by side."""
+        """Convolve; with ``relu`` rectify; with ``pool`` take maxima of windows side by side.
+
+        ``pool`` needs ``relu`` and has no ``ceiling``.
+        """
         size = input_shape[1], input_shape[2]
         out, window = conv_geometry(size, w.shape[2:], stride, padding, dilation)
         windows = (1, 1) if pool is None else pair(pool, "pool")
         problem = Problem(self._images, out, w.shape, window, groups, self.dtype, windows)
         algorithm = "winograd" if takes_winograd(problem, PLANNED, None, "Plan") else problem.direct
-        bias, settings = None if b is None else b.copy(), (window, groups, relu, windows, algorithm)
+        bias, settings = None if b is None else b.copy(), (window, groups, relu, ceiling, windows, algorithm)
         self._plan.conv2d(x, y, np.ascontiguousarray(w), bias, size, out, *settings, transposed=False)
 
     def conv_transpose2d(
@@ -89,17 +94,20 @@ class Plan:
         dilation: IntPair,
         groups: int,
         relu: bool = False,
+        ceiling: float = math.nan,
     ) -> None:
         """Spread pixels over windows; with ``relu`` rectify."""
         size = input_shape[1], input_shape[2]
         out, window = conv_transpose_geometry(size, w.shape[2:], stride, padding, output_padding, dilation)
         problem = Problem(self._images, size, w.shape, window, groups, self.dtype)
-        bias, settings = None if b is None else b.copy(), (window, groups, relu, (1, 1), problem.direct)
+        bias, settings = None if b is None else b.copy(), (window, groups, relu, ceiling, (1, 1), problem.direct)
         self._plan.conv2d(x, y, np.ascontiguousarray(w), bias, size, out, *settings, transposed=True)
 
-    def dense(self, x: int, y: int, w: FloatArray, b: FloatArray | None, *, relu: bool = False) -> None:
+    def dense(
+        self, x: int, y: int, w: FloatArray, b: FloatArray | None, *, relu: bool = False, ceiling: float = math.nan
+    ) -> None:
         """Multiply rows with weights; with ``relu`` rectify."""
-        self._plan.dense(x, y, np.ascontiguousarray(w), None if b is None else b.copy(), relu)
+        self._plan.dense(x, y, np.ascontiguousarray(w), None if b is None else b.copy(), relu, ceiling)
 
     def max_pool2d(
         self,
@@ -190,10 +198,11 @@ class Plan:
         scale: FloatArray,
         shift: FloatArray,
         relu: bool = False,
+        ceiling: float = math.nan,
     ) -> None:
         """Compute ``(x - mean) * scale + shift`` channel by channel; with ``relu`` rectify."""
-        elements, dtype = math.prod(input_shape), self.dtype
-        self._plan.batch_norm(x, y, elements, mean.astype(dtype), scale.astype(dtype), shift.astype(dtype), relu)
+        mean, scale, shift = (array.astype(self.dtype) for array in (mean, scale, shift))
+        self._plan.batch_norm(x, y, math.prod(input_shape), mean, scale, shift, relu, ceiling)
 
     def group_norm(
         self,
@@ -253,13 +262,9 @@ class Plan:
         count, *size = input_shape
         self._plan.place(x, y, first, count, channels, math.prod(size), zero)
 
-    def relu(self, x: int, y: int, input_shape: Shape) -> None:
+    def relu(self, x: int, y: int, input_shape: Shape, *, ceiling: float = math.nan) -> None:
         """Rectify."""
-        self._plan.relu(x, y, math.prod(input_shape))
-
-    def relu6(self, x: int, y: int, input_shape: Shape) -> None:
-        """Rectify, and cut off at 6."""
-        self._plan.relu6(x, y, math.prod(input_shape))
+        self._plan.relu(x, y, math.prod(input_shape), ceiling)
 
     def flatten(self, x: int, y: int, input_shape: Shape) -> None:
         """Lay images out in the order (c, h, w)."""

@@ -15,6 +15,7 @@ from convnet.layers import (
     Node,
     Parallel,
     ReLU,
+    ReLU6,
     Sequential,
 )
 from convnet.layers.fused import AddReLU, BatchNormAddReLU, BatchNormReLU, ConvReLU, DenseReLU, lies_side_by_side
@@ -37,6 +38,7 @@ _PATTERNS = (
         (BatchNorm2d, ReLU, MaxPool2d), lambda n, r, p: lies_side_by_side(p.layer), lambda n, r, p: BatchNormReLU(n, p)
     ),
     _Pattern((BatchNorm2d, ReLU), lambda n, r: True, lambda n, r: BatchNormReLU(n)),
+    _Pattern((BatchNorm2d, ReLU6), lambda n, r: True, lambda n, r: BatchNormReLU(n, ceiling=r._ceiling)),
     _Pattern((Add, ReLU), lambda a, r: True, lambda a, r: AddReLU()),
     _Pattern((Parallel, ReLU), lambda p, r: _ends_in_sum(p.layer), lambda p, r: fuse(_followed(p, r))),
     _Pattern((Dense, ReLU), lambda d, r: True, lambda d, r: DenseReLU(d)),
@@ -55,10 +57,10 @@ def fuse(model: Layer) -> Layer:
     """Return a model that computes the same with fewer passes over memory.
 
     Runs of layers that one of `convnet.layers.fused` can replace (convolution, ReLU and max pool; batch normalisation,
-    ReLU and max pool; batch normalisation, addition and ReLU; each two of them that end in ReLU; dense and ReLU) are
-    replaced in every `Sequential`, `Parallel` and `Graph`, also in nested ones, where nobody else reads the arrays
-    between them. Nothing is copied: both models share their parameters and running averages, and ``model`` stays as it
-    is. `Trainer` does this by itself.
+    ReLU and max pool; batch normalisation, addition and ReLU; each two of them that end in ReLU; batch normalisation
+    and ReLU6; dense and ReLU) are replaced in every `Sequential`, `Parallel` and `Graph`, also in nested ones, where
+    nobody else reads the arrays between them. Nothing is copied: both models share their parameters and running
+    averages, and ``model`` stays as it is. `Trainer` does this by itself.
 
     Parameters
     ----------

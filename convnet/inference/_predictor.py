@@ -129,9 +129,10 @@ def _plan_one(plan: Plan, operation: Operation, places: list[int], shapes: list[
 def _line(program: Program, i: int) -> tuple[str, tuple[int, ...]]:
     """What an operation does and the shape of its result."""
     operation = program.operations[i]
-    words = [operation.name]
+    relu = f"relu{operation.settings['ceiling']:g}" if "ceiling" in operation.settings else "relu"
+    words = [relu if operation.name == "relu" else operation.name]
     if operation.settings.get("relu"):
-        words.append("relu")
+        words.append(relu)
     if "pool" in operation.settings:
         words.append(f"pool={operation.settings['pool']}")
     return " ".join(words), program.shapes[operation.output]

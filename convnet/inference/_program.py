@@ -238,6 +238,10 @@ def _plain(name: str) -> Lowering:
     return lowering
 
 
+def _relu6(program: Program, layer: ReLU6, x: int) -> int:
+    return program.emit("relu", x, shape=layer.output_shape(program.shapes[x]), ceiling=layer._ceiling)
+
+
 def _nothing(program: Program, layer: Layer, x: int) -> int:
     return x
 
@@ -271,7 +275,7 @@ _LOWERINGS: dict[type[Layer], Lowering] = {
     PadChannels: _pad_channels,
     Parallel: _graph,
     ReLU: _plain("relu"),
-    ReLU6: _plain("relu6"),
+    ReLU6: _relu6,
     Sequential: _graph,
     Upsample2d: _upsample2d,
 }

@@ -39,9 +39,12 @@ def _merge_one(program: Program) -> bool:
 
 
 def _relu(program: Program, first: Operation, second: Operation) -> Merged:
-    if first.settings.get("relu"):
-        return first.name, first.settings
-    return first.name, {**first.settings, "relu": True}
+    """Of ceilings the lower one; behind sums and pools there is none."""
+    ceilings = [operation.settings["ceiling"] for operation in (first, second) if "ceiling" in operation.settings]
+    if ceilings and (first.name == "add" or "pool" in first.settings):
+        return None
+    end = {"ceiling": min(ceilings)} if ceilings else {}
+    return first.name, {**first.settings, "relu": True, **end}
 
 
 def _normalized(program: Program, conv: Operation, norm: Operation) -> Merged:
@@ -64,7 +67,8 @@ def _max_pool2d(program: Program, conv: Operation, pool: Operation) -> Merged:
     settings = pool.settings
     side_by_side = settings["stride"] == settings["kernel_size"] and settings["padding"] == (0, 0)
     plain = settings["dilation"] == (1, 1) and not settings["ceil_mode"]
-    if not (side_by_side and plain and conv.settings.get("relu")) or "pool" in conv.settings:
+    rectified = conv.settings.get("relu") and "ceiling" not in conv.settings
+    if not (side_by_side and plain and rectified) or "pool" in conv.settings:
         return None
     return "conv2d", {**conv.settings, "pool": settings["kernel_size"]}
 

@@ -14,6 +14,7 @@ cdef struct Slide:
     # A correlation whose results are pixels: y[pixel, o] = bias[o] + sum over k of source[pixel, k] * w[k, o]
     Correlation p
     bint relu
+    double ceiling                         # of the ReLU; NaN for none
     bint apart                             # pixels of the output lie between those of other phases
     Py_ssize_t fold                        # neighbouring pixels that are columns of one; see fold_of
     bint finite                            # whether folded pixels were

@@ -17,6 +17,7 @@ while it is in L2 and keeps one byte a pooled output (the winner's place in its 
 instead of three maps; the gradients expand dy through it, again strip by strip.
 """
 
+from libc.math cimport NAN
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memcpy, memset
 
@@ -108,9 +109,10 @@ cdef void slide_strip(void *job, ptrdiff_t index, int worker) noexcept nogil:
         pool_strip(s, out, at, rows)
     elif s.relu and (s.blocks > 1 or s.apart):
         for count in range(product.rows):
-            p.kernels.relu(out + s.out_offset[count] * p.item, out + s.out_offset[count] * p.item, cols * p.groups)
+            p.kernels.relu(out + s.out_offset[count] * p.item, out + s.out_offset[count] * p.item, cols * p.groups,
+                           s.ceiling)
     elif s.relu:
-        p.kernels.relu(out, out, product.rows * p.cols * p.groups)
+        p.kernels.relu(out, out, product.rows * p.cols * p.groups, s.ceiling)
 
 
 cdef void pool_strip(Slide *s, const char *result, Py_ssize_t at, Py_ssize_t rows) noexcept nogil:
@@ -272,7 +274,8 @@ cdef bint plan_forward(Slide *s, const Convolution *layer, const char *w_oihw, c
     p.upstream = NULL
     forward_axis(&p.y, layer.h, layer.oh, layer.kh, layer.stride_y, layer.top, layer.dilation_y)
     forward_axis(&p.x, layer.w, layer.ow, layer.kw, layer.stride_x, layer.left, layer.dilation_x)
-    s.relu, s.outputs, s.pool_y, s.pool_x = layer.relu, layer.o, layer.pool_y, layer.pool_x
+    s.relu, s.ceiling, s.outputs = layer.relu, layer.ceiling, layer.o
+    s.pool_y, s.pool_x = layer.pool_y, layer.pool_x
     s.result_pixel = pixel if s.pool_y * s.pool_x > 1 else 0
     s.row_stride = layer.ow // s.pool_x * layer.o
     s.image_stride = layer.oh // s.pool_y * s.row_stride
@@ -345,7 +348,7 @@ def conv2d_forward(
     layer.kh, layer.kw, layer.groups = w_oihw.shape[2], w_oihw.shape[3], groups
     layer.stride_y, layer.stride_x, layer.top, layer.left = stride_y, stride_x, top, left
     layer.dilation_y, layer.dilation_x = dilation_y, dilation_x
-    layer.relu, layer.pool_y, layer.pool_x = relu, pool_y, pool_x
+    layer.relu, layer.ceiling, layer.pool_y, layer.pool_x = relu, NAN, pool_y, pool_x
     cdef const char *x = <const char *> &x_nhwc[0, 0, 0, 0]
     cdef const char *w = <const char *> &w_oihw[0, 0, 0, 0]
     cdef const char *bias = NULL if b is None else <const char *> &b[0]
@@ -409,7 +412,8 @@ cdef bint plan_phase(Slide *s, const Convolution *layer, Py_ssize_t y, Py_ssize_
     p.kernels, p.upstream, p.most_images = kernels_for_columns(<int> p.item, p.cols), upstream, images // LEAST_TASKS
     tap_y = gradient_axis(&p.y, y, layer.oh, layer.h, layer.kh, layer.stride_y, layer.top, layer.dilation_y)
     tap_x = gradient_axis(&p.x, x, layer.ow, layer.w, layer.kw, layer.stride_x, layer.left, layer.dilation_x)
-    s.relu, s.fold, s.pool_y, s.pool_x, s.result_pixel, s.codes = layer.relu, 1, 1, 1, 0, NULL
+    s.relu, s.ceiling, s.fold, s.pool_y, s.pool_x = layer.relu, layer.ceiling, 1, 1, 1
+    s.result_pixel, s.codes = 0, NULL
     s.image_stride, s.row_stride, s.first = layer.oh * row, layer.stride_y * row, y * row + x * layer.o
     s.apart, s.bias = layer.stride_y > 1 or layer.stride_x > 1, <char *> b
     q.w, q.place, q.run, q.col_stride, q.count, q.step = w, place, taps, taps, layer.c // layer.groups, p.cols * taps
@@ -492,7 +496,7 @@ def conv2d_data_gradient(
     layer.item, layer.c, layer.h, layer.w = sizeof(real), w_oihw.shape[0], dy_nhwc.shape[1] * pool_y, \
         dy_nhwc.shape[2] * pool_x
     layer.oh, layer.ow, layer.o, layer.groups = dx_nhwc.shape[1], dx_nhwc.shape[2], dx_nhwc.shape[3], groups
-    layer.kh, layer.kw, layer.relu = w_oihw.shape[2], w_oihw.shape[3], False
+    layer.kh, layer.kw, layer.relu, layer.ceiling = w_oihw.shape[2], w_oihw.shape[3], False, NAN
     layer.stride_y, layer.stride_x, layer.top, layer.left = stride_y, stride_x, top, left
     layer.dilation_y, layer.dilation_x = dilation_y, dilation_x
     fused = upstream_of(&upstream, dy_nhwc, relu_output, codes, pool_y, pool_x)

@@ -3,6 +3,7 @@
 Inline, for conv.pyx; see there for the idea.
 """
 
+from libc.math cimport NAN
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
 
@@ -14,6 +15,7 @@ cdef struct Convolution:
     # (c, o / groups, kh, kw), and the stride, padding and dilation of the convolution whose data gradient it is.
     Py_ssize_t item, c, h, w, o, oh, ow, kh, kw, stride_y, stride_x, top, left, dilation_y, dilation_x, groups
     bint relu, transposed
+    double ceiling                         # of the ReLU; NaN for none
     Py_ssize_t pool_y, pool_x              # windows of a fused max pool, on maps of oh x ow; 1 without
 
 
@@ -220,11 +222,11 @@ cdef inline void upstream_row(const Upstream *u, const cn_kernels *kernels, Py_s
         return
     start += first * u.channels
     if step == u.channels:
-        kernels.relu_gradient(to, u.dy + start * item, u.y + start * item, pixels * u.channels)
+        kernels.relu_gradient(to, u.dy + start * item, u.y + start * item, pixels * u.channels, NAN)
         return
     for first in range(pixels):
         kernels.relu_gradient(to + first * step * item, u.dy + (start + first * u.channels) * item,
-                              u.y + (start + first * u.channels) * item, u.channels)
+                              u.y + (start + first * u.channels) * item, u.channels, NAN)
 
 
 cdef inline void copy_row(const Correlation *p, char *to, Py_ssize_t image, Py_ssize_t y) noexcept nogil:

@@ -22,6 +22,7 @@ cdef struct Product:
     char *c
     const char *bias
     bint accumulate, relu
+    double ceiling                     # of the ReLU; NaN for none
     int32_t *row_offset                # tables of the register tile: rows of a, its k, rows of c
     int32_t *k_offset
     int32_t *c_offset
@@ -30,6 +31,7 @@ cdef struct Product:
 # All of y = x @ w.T + bias but x and y; `finish_dense` releases it, also after a failure. `bias` must outlive the plan.
 cdef bint plan_dense(
     Product *p, Py_ssize_t item, Py_ssize_t depth, Py_ssize_t cols, const char *w, const char *bias, bint relu,
+    double ceiling,
 ) except False
 cdef void run_dense(const Product *plan, Py_ssize_t rows, const char *x, char *y) noexcept nogil
 cdef void finish_dense(Product *p) noexcept nogil

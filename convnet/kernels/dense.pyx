@@ -7,6 +7,7 @@ their rows, and only for many rows of x: each task packs what it needs itself, a
 to read than to pack again (100 rows, 1568 x 64 weights, two threads: 63 us, and 90 us with shared packed weights).
 """
 
+from libc.math cimport NAN
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
@@ -74,7 +75,7 @@ cdef void rectify(Product *p, cn_product *block) noexcept nogil:
     cdef char *row
     for r in range(block.rows):
         row = <char *> block.c + r * p.cols * p.item
-        p.kernels.relu(row, row, block.cols)
+        p.kernels.relu(row, row, block.cols, p.ceiling)
 
 
 cdef void task(void *job, ptrdiff_t index, int worker) noexcept nogil:
@@ -167,12 +168,12 @@ cdef bint run(Product *p) except False:
 
 
 cdef bint plan_dense(Product *p, Py_ssize_t item, Py_ssize_t depth, Py_ssize_t cols, const char *w, const char *bias,
-                     bint relu) except False:
+                     bint relu, double ceiling) except False:
     """All of y = x @ w.T + bias but x and y, with w packed; `finish_dense` releases it, also after a failure."""
     cdef Py_ssize_t lanes
     p.kernels, p.item, p.depth, p.cols, p.rows = kernels_for(<int> item, False), item, depth, cols, BLOCK_ROWS
     p.a_row, p.a_k, p.b, p.b_row, p.pack, p.packed_before = depth, 1, w, depth, True, True
-    p.bias, p.accumulate, p.relu, p.panel_bytes = bias, False, relu, 0
+    p.bias, p.accumulate, p.relu, p.ceiling, p.panel_bytes = bias, False, relu, ceiling, 0
     p.row_offset, p.packed = NULL, NULL
     lanes = p.kernels.lanes
     p.packed = <char *> alloc(ceil_div(cols, lanes) * lanes * depth * item)
@@ -221,7 +222,7 @@ cdef void dots_task(void *job, ptrdiff_t index, int worker) noexcept nogil:
     p.kernels.dots(&d)
     if p.relu:
         for r in range(d.rows):
-            p.kernels.relu(y + r * d.y_row * p.item, y + r * d.y_row * p.item, d.cols)
+            p.kernels.relu(y + r * d.y_row * p.item, y + r * d.y_row * p.item, d.cols, NAN)
 
 
 cdef void forward_in_place(const char *x, const char *w, const char *b, char *y, int item, Py_ssize_t rows,
@@ -249,7 +250,7 @@ def dense_forward(const real[:, ::1] x, const real[:, ::1] w, const real[::1] b,
     p.a, p.a_row, p.a_k = <const char *> &x[0, 0] if p.depth else NULL, p.depth, 1
     p.b, p.b_row, p.pack = <const char *> &w[0, 0] if p.depth else NULL, p.depth, True
     p.bias = NULL if b is None else <const char *> &b[0]
-    p.c, p.accumulate, p.relu = <char *> &y[0, 0], False, relu
+    p.c, p.accumulate, p.relu, p.ceiling = <char *> &y[0, 0], False, relu, NAN
     run(&p)
 
 

@@ -15,6 +15,7 @@ a group, AVX-512, one thread: 0.88 ms as a product for each group, 0.41 ms so.
 Tasks are (image, block of rows, slice of channels), those of the weight gradient (chunk of rows, slice of channels).
 """
 
+from libc.math cimport NAN
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
 
@@ -66,6 +67,7 @@ cdef struct Depthwise:
     Py_ssize_t *tables                 # for each worker: where rows of taps start, in the source and in the weights
     Py_ssize_t table                   # elements of one worker's
     bint relu
+    double ceiling                     # of the ReLU; NaN for none
     const char *source
     char *weights                      # (taps, channels)
     const char *bias                   # or NULL
@@ -160,7 +162,7 @@ cdef void clear(Depthwise *d) noexcept nogil:
     d.parts = d.rings = NULL
     d.first = NULL
     d.index = NULL
-    d.relu = False
+    d.relu, d.ceiling = False, NAN
 
 
 cdef void finish(Depthwise *d) noexcept nogil:
@@ -315,7 +317,7 @@ cdef void rows_of_slice(void *job, ptrdiff_t index, int worker) noexcept nogil:
                 to = (image * d.y.out + row) * d.x.out + d.run_start[r] + tile * d.tile * d.x.out_step
                 if run.pixels > 0:
                     d.kernels.depthwise(d.result + (to * d.c + channel) * d.item, source,
-                                        d.weights + channel * d.item, bias, d.relu, &run)
+                                        d.weights + channel * d.item, bias, d.relu, d.ceiling, &run)
 
 
 cdef bint pack_weights(Depthwise *d, const char *w) except False:
@@ -371,7 +373,7 @@ cdef void *plan_depthwise(const Convolution *layer, const char *w, const char *b
     if d == NULL:
         raise MemoryError("conv2d: no memory for a plan")
     clear(d)
-    d.item, d.relu, d.bias = layer.item, layer.relu, b
+    d.item, d.relu, d.ceiling, d.bias = layer.item, layer.relu, layer.ceiling, b
     set_groups(d, layer.c, layer.o, layer.c // layer.groups, layer.o // layer.groups)
     try:
         make_axis(&d.y, layer.h, layer.oh, layer.kh, layer.stride_y, layer.top, layer.dilation_y, layer.transposed,

@@ -29,71 +29,49 @@ cdef inline Py_ssize_t update_blocks(Py_ssize_t n) noexcept nogil:
     return (n + UPDATE_BLOCK - 1) // UPDATE_BLOCK
 
 
-ctypedef void (*Map)(void *y, const void *x, ptrdiff_t n) noexcept nogil
-ctypedef void (*Gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n) noexcept nogil
-
-
 cdef struct Arrays:
     const cn_kernels *kernels
-    Map map
-    Gradient gradient
     Py_ssize_t n, item
     const char *a
     const char *b
     char *out
     bint relu
+    double ceiling
 
 
-cdef void map_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+cdef void relu_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef Arrays *s = <Arrays *> job
     cdef Py_ssize_t at = index * BLOCK
-    s.map(s.out + at * s.item, s.a + at * s.item, least(BLOCK, s.n - at))
+    s.kernels.relu(s.out + at * s.item, s.a + at * s.item, least(BLOCK, s.n - at), s.ceiling)
 
 
-cdef void gradient_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
-    cdef Arrays *s = <Arrays *> job
-    cdef Py_ssize_t at = index * BLOCK
-    s.gradient(s.out + at * s.item, s.a + at * s.item, s.b + at * s.item, least(BLOCK, s.n - at))
-
-
-cdef void run_map(Map map, const real[::1] x, real[::1] y):
+def relu_forward(const real[::1] x, real[::1] y, double ceiling):
+    """y = x from 0 to ``ceiling``, or without end where that is NaN; a NaN in x stays."""
     cdef Arrays s
     if x.shape[0] == 0:
         return
-    s.map, s.n, s.item = map, x.shape[0], sizeof(real)
+    s.kernels, s.n, s.item, s.ceiling = kernels_for(sizeof(real), False), x.shape[0], sizeof(real), ceiling
     s.a, s.out = <const char *> &x[0], <char *> &y[0]
     with nogil:
-        parallel_for(map_block, &s, blocks(s.n), 16.0 * s.n * s.item)
+        parallel_for(relu_block, &s, blocks(s.n), 16.0 * s.n * s.item)
 
 
-cdef void run_gradient(Gradient gradient, const real[::1] dy, const real[::1] y, real[::1] dx):
+cdef void relu_gradient_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef Arrays *s = <Arrays *> job
+    cdef Py_ssize_t at = index * BLOCK
+    s.kernels.relu_gradient(s.out + at * s.item, s.a + at * s.item, s.b + at * s.item, least(BLOCK, s.n - at),
+                            s.ceiling)
+
+
+def relu_gradient(const real[::1] dy, const real[::1] y, real[::1] dx, double ceiling):
+    """dx = dy where 0 < y < ``ceiling`` or NaN, else 0; a ceiling of NaN is none."""
     cdef Arrays s
     if dy.shape[0] == 0:
         return
-    s.gradient, s.n, s.item = gradient, dy.shape[0], sizeof(real)
+    s.kernels, s.n, s.item, s.ceiling = kernels_for(sizeof(real), False), dy.shape[0], sizeof(real), ceiling
     s.a, s.b, s.out = <const char *> &dy[0], <const char *> &y[0], <char *> &dx[0]
     with nogil:
-        parallel_for(gradient_block, &s, blocks(s.n), 24.0 * s.n * s.item)
-
-
-def relu_forward(const real[::1] x, real[::1] y):
-    """y = x where x > 0 or NaN, else 0."""
-    run_map(kernels_for(sizeof(real), False).relu, x, y)
-
-
-def relu_gradient(const real[::1] dy, const real[::1] y, real[::1] dx):
-    """dx = dy where y > 0 or NaN, else 0."""
-    run_gradient(kernels_for(sizeof(real), False).relu_gradient, dy, y, dx)
-
-
-def relu6_forward(const real[::1] x, real[::1] y):
-    """y = x where 0 < x < 6 or NaN, else 0 or 6."""
-    run_map(kernels_for(sizeof(real), False).relu6, x, y)
-
-
-def relu6_gradient(const real[::1] dy, const real[::1] y, real[::1] dx):
-    """dx = dy where 0 < y < 6 or NaN, else 0."""
-    run_gradient(kernels_for(sizeof(real), False).relu6_gradient, dy, y, dx)
+        parallel_for(relu_gradient_block, &s, blocks(s.n), 24.0 * s.n * s.item)
 
 
 cdef void sum_block(void *job, ptrdiff_t index, int worker) noexcept nogil:

@@ -68,7 +68,7 @@ cdef cn_norm constants_of(const Groups *s, Py_ssize_t index) noexcept nogil:
     cdef Py_ssize_t row = row_bytes(s)
     cdef const char *first = s.constants + index // s.chunks * CONSTANTS * row
     norm.pixels = min(s.chunk, s.pixels - index % s.chunks * s.chunk)
-    norm.channels, norm.fold, norm.relu = s.c, s.fold, False
+    norm.channels, norm.fold, norm.relu, norm.ceiling = s.c, s.fold, False, 0
     norm.mean, norm.scale, norm.shift = first, first + row, first + 2 * row
     norm.slope, norm.offset = first + 3 * row, first + 4 * row
     return norm

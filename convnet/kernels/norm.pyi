@@ -13,6 +13,7 @@ def normalize(
     var: NDArray[np.float64],
     eps: float,
     relu: bool,
+    ceiling: float,
     y: NDArray[Any],
 ) -> None: ...
 def batch_norm_gradient(
@@ -25,6 +26,7 @@ def batch_norm_gradient(
     var: NDArray[np.float64],
     eps: float,
     relu: bool,
+    ceiling: float,
     dx: NDArray[Any] | None,
     dweight: NDArray[Any] | None,
     dbias: NDArray[Any] | None,

@@ -12,7 +12,7 @@ whole: rows of them are made in a core's cache, where the map is pooled and the 
 the convolutions use too (one byte a pooled output: the winner's place in its window, 255 where the ReLU gave 0).
 """
 
-from libc.math cimport sqrt
+from libc.math cimport NAN, sqrt
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
 
@@ -86,7 +86,7 @@ cdef void begin(Norm *s, int item, Py_ssize_t pixels, Py_ssize_t c) noexcept nog
     s.kernels, s.item, s.pixels, s.c = kernels_for(item, False), item, pixels, c
     s.chunk = most(LEAST_ROWS, CHUNK // (fold * c)) * fold
     s.chunks = ceil_div(pixels, s.chunk)
-    s.constants.channels, s.constants.fold, s.constants.relu = c, fold, False
+    s.constants.channels, s.constants.fold, s.constants.relu, s.constants.ceiling = c, fold, False, NAN
     s.add = s.dy = s.x = NULL
     s.y = s.masked = s.dx = NULL
     s.windows.codes = NULL
@@ -190,9 +190,9 @@ cdef void normalize_chunk(void *job, ptrdiff_t index, int worker) noexcept nogil
 
 def normalize(
     const real[:, ::1] x, const real[:, ::1] add, const real[::1] weight, const real[::1] bias,
-    const double[::1] mean, const double[::1] var, double eps, bint relu, real[:, ::1] y,
+    const double[::1] mean, const double[::1] var, double eps, bint relu, double ceiling, real[:, ::1] y,
 ):
-    """y = (x - mean) / sqrt(var + eps) * weight + bias + add, with `relu` its positive part.
+    """y = (x - mean) / sqrt(var + eps) * weight + bias + add, with `relu` its part from 0 to ``ceiling``, or NaN.
 
     add, weight (1) and bias (0) may be None.
     """
@@ -206,7 +206,7 @@ def normalize(
         raise MemoryError("batch_norm: no memory for the constants")
     s.x, s.y = <const char *> &x[0, 0], <char *> &y[0, 0]
     s.add = NULL if add is None else <const char *> &add[0, 0]
-    s.constants.relu = relu
+    s.constants.relu, s.constants.ceiling = relu, ceiling
     with nogil:
         set_constants(&s, rows, weight, bias, &mean[0], &var[0], eps)
         parallel_for_back(normalize_chunk, &s, s.chunks, 16.0 * s.pixels * s.c * s.item)
@@ -328,8 +328,8 @@ cdef bint run_gradient(Norm *s, const real[::1] weight, const real[::1] bias, co
 
 def batch_norm_gradient(
     const real[:, ::1] dy, const real[:, ::1] x, const real[:, ::1] y, const real[::1] weight, const real[::1] bias,
-    const double[::1] mean, const double[::1] var, double eps, bint relu, real[:, ::1] dx, real[::1] dweight,
-    real[::1] dbias, real[:, ::1] dadd,
+    const double[::1] mean, const double[::1] var, double eps, bint relu, double ceiling, real[:, ::1] dx,
+    real[::1] dweight, real[::1] dbias, real[:, ::1] dadd,
 ):
     """dx, and added to dweight and dbias their gradients; each may be None.
 
@@ -343,7 +343,7 @@ def batch_norm_gradient(
     if dadd is not None:
         s.y, s.masked = <char *> &y[0, 0], <char *> &dadd[0, 0]
     s.dx = NULL if dx is None else <char *> &dx[0, 0]
-    s.constants.relu = relu and dadd is None
+    s.constants.relu, s.constants.ceiling = relu and dadd is None, ceiling
     run_gradient(&s, weight, bias, mean, var, eps, dweight, dbias)
 
 

@@ -7,6 +7,7 @@ threads may run a plan at once. A place is given by its offset for a batch of on
 are the caller's arrays. A batch runs in passes of a few images, whose activations stay in the cache from step to step.
 """
 
+from libc.math cimport NAN
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -41,6 +42,7 @@ cdef struct Step:
     Py_ssize_t a, b, y              # places
     Py_ssize_t item, elements       # of y, for one image
     bint relu
+    double ceiling                  # of the ReLU; NaN for none
 
 
 # ---- convolution -----------------------------------------------------------------------------------------------------
@@ -123,7 +125,6 @@ cdef void finish_nothing(void *state) noexcept nogil:
 
 cdef struct Elementwise:
     const cn_kernels *kernels
-    void (*map)(void *y, const void *x, ptrdiff_t n) noexcept nogil
     const Step *step
     Py_ssize_t n, rows, cols
     const char *a
@@ -131,28 +132,17 @@ cdef struct Elementwise:
     char *y
 
 
-cdef void map_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+cdef void relu_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
     cdef Elementwise *e = <Elementwise *> job
     cdef Py_ssize_t at = index * BLOCK, count = min(BLOCK, e.n - at), item = e.step.item
-    e.map(e.y + at * item, e.a + at * item, count)
-
-
-cdef bint run_map(Elementwise *e, const Step *step, Py_ssize_t n, const char *a, char *y) noexcept nogil:
-    e.step, e.n, e.a, e.y = step, n * step.elements, a, y
-    parallel_for(map_block, e, (e.n + BLOCK - 1) // BLOCK, 16.0 * e.n * step.item)
-    return True
+    e.kernels.relu(e.y + at * item, e.a + at * item, count, e.step.ceiling)
 
 
 cdef bint run_relu(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
     cdef Elementwise e
-    e.map = kernels_for(<int> step.item, False).relu
-    return run_map(&e, step, n, a, y)
-
-
-cdef bint run_relu6(const Step *step, Py_ssize_t n, const char *a, const char *b, char *y) noexcept nogil:
-    cdef Elementwise e
-    e.map = kernels_for(<int> step.item, False).relu6
-    return run_map(&e, step, n, a, y)
+    e.kernels, e.step, e.n, e.a, e.y = kernels_for(<int> step.item, False), step, n * step.elements, a, y
+    parallel_for(relu_block, &e, (e.n + BLOCK - 1) // BLOCK, 16.0 * e.n * step.item)
+    return True
 
 
 cdef void sum_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
@@ -330,7 +320,8 @@ cdef class Plan:
         """A step that is not yet counted: it becomes one with `add_step`."""
         cdef Step *step = self.steps + self.count
         assert self.count < self.room
-        step.a, step.b, step.y, step.elements, step.item, step.relu = a, b, y, elements, self.item, False
+        step.a, step.b, step.y, step.elements, step.item = a, b, y, elements, self.item
+        step.relu, step.ceiling = False, NAN
         step.finish = finish_nothing
         step.state = malloc(state_bytes + 1)
         if step.state == NULL:
@@ -339,7 +330,8 @@ cdef class Plan:
 
     def conv2d(
         self, Py_ssize_t x_place, Py_ssize_t y_place, const real[:, :, :, ::1] w, const real[::1] b, tuple size,
-        tuple out_size, tuple window, Py_ssize_t groups, bint relu, tuple pool, str algorithm, bint transposed,
+        tuple out_size, tuple window, Py_ssize_t groups, bint relu, double ceiling, tuple pool, str algorithm,
+        bint transposed,
     ):
         """As `conv2d_forward`, by the algorithm called so; window = (strides, padding in front, dilations).
 
@@ -356,7 +348,7 @@ cdef class Plan:
         layer.kh, layer.kw = w.shape[2], w.shape[3]
         layer.stride_y, layer.stride_x, layer.top, layer.left, layer.dilation_y, layer.dilation_x = window
         layer.pool_y, layer.pool_x = pool
-        layer.relu = relu
+        layer.relu, layer.ceiling = relu, ceiling
         cdef Py_ssize_t elements = layer.oh // layer.pool_y * (layer.ow // layer.pool_x) * layer.o
         cdef Step *step = self.new_step(x_place, 0, y_place, elements, sizeof(Convolved))
         s = <Convolved *> step.state
@@ -369,13 +361,14 @@ cdef class Plan:
         step.run, step.finish = run_conv2d, finish_conv2d
         self.count += 1
 
-    def dense(self, Py_ssize_t x_place, Py_ssize_t y_place, const real[:, ::1] w, const real[::1] b, bint relu):
+    def dense(self, Py_ssize_t x_place, Py_ssize_t y_place, const real[:, ::1] w, const real[::1] b, bint relu,
+              double ceiling):
         """As `dense_forward`."""
         cdef Step *step = self.new_step(x_place, 0, y_place, w.shape[0], sizeof(Product))
         cdef Product *p = <Product *> step.state
         try:
             plan_dense(p, self.item, w.shape[1], w.shape[0], <const char *> &w[0, 0],
-                       NULL if b is None else <const char *> &b[0], relu)
+                       NULL if b is None else <const char *> &b[0], relu, ceiling)
         except BaseException:
             finish_dense(p)
             free(p)
@@ -429,16 +422,10 @@ cdef class Plan:
         step.run = run_operation
         self.count += 1
 
-    def relu(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t elements):
-        """y = max(x, 0), NaN passes."""
+    def relu(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t elements, double ceiling):
+        """As `relu_forward`."""
         cdef Step *step = self.new_step(x_place, 0, y_place, elements, 0)
-        step.run = run_relu
-        self.count += 1
-
-    def relu6(self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t elements):
-        """y = min(max(x, 0), 6), NaN passes."""
-        cdef Step *step = self.new_step(x_place, 0, y_place, elements, 0)
-        step.run = run_relu6
+        step.run, step.ceiling = run_relu, ceiling
         self.count += 1
 
     def add(self, Py_ssize_t a_place, Py_ssize_t b_place, Py_ssize_t y_place, Py_ssize_t elements, bint relu):
@@ -449,12 +436,13 @@ cdef class Plan:
 
     def batch_norm(
         self, Py_ssize_t x_place, Py_ssize_t y_place, Py_ssize_t elements, const real[::1] mean, const real[::1] scale,
-        const real[::1] shift, bint relu,
+        const real[::1] shift, bint relu, double ceiling,
     ):
-        """y = (x - mean) * scale + shift, channel by channel, with `relu` its positive part."""
+        """y = (x - mean) * scale + shift, channel by channel, with `relu` its part from 0 to ``ceiling``, or NaN."""
         cdef Step *step = self.new_step(x_place, 0, y_place, elements, sizeof(Normalized))
         cdef Normalized *s = <Normalized *> step.state
-        s.constants.channels, s.constants.fold, s.constants.relu = mean.shape[0], 1, relu
+        s.constants.channels, s.constants.fold = mean.shape[0], 1
+        s.constants.relu, s.constants.ceiling = relu, ceiling
         s.constants.mean, s.constants.scale, s.constants.shift = &mean[0], &scale[0], &shift[0]
         s.chunk = max(1, BLOCK // mean.shape[0])
         self.arrays.append((mean, scale, shift))

@@ -64,6 +64,7 @@ cdef extern from "kernels.h" nogil:
         const void *slope
         const void *offset
         bint relu
+        double ceiling
 
     ctypedef struct cn_winograd_tile:
         ptrdiff_t row_step, pixel_step, first_row, end_row, first_col, end_col, channels, plane
@@ -114,10 +115,8 @@ cdef extern from "kernels.h" nogil:
         void (*transpose)(
             void *dst, const void *src, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t dst_row, ptrdiff_t src_row
         ) noexcept nogil
-        void (*relu)(void *y, const void *x, ptrdiff_t n) noexcept nogil
-        void (*relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n) noexcept nogil
-        void (*relu6)(void *y, const void *x, ptrdiff_t n) noexcept nogil
-        void (*relu6_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n) noexcept nogil
+        void (*relu)(void *y, const void *x, ptrdiff_t n, double ceiling) noexcept nogil
+        void (*relu_gradient)(void *dx, const void *dy, const void *y, ptrdiff_t n, double ceiling) noexcept nogil
         void (*max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run) noexcept nogil
         void (*max_pool_gradient)(void *dx, const void *dy, const void *codes, const cn_pool_run *run) noexcept nogil
         void (*relu_max_pool)(void *y, void *codes, const void *x, const cn_pool_run *run) noexcept nogil
@@ -130,7 +129,7 @@ cdef extern from "kernels.h" nogil:
         void (*winograd_input)(void *planes, const void *x, const cn_winograd_tile *tile) noexcept nogil
         void (*winograd_gradient)(void *planes, const void *dy, const cn_winograd_tile *tile) noexcept nogil
         void (*winograd_output)(
-            void *y, const void *planes, const void *bias, bint relu, const cn_winograd_tile *tile
+            void *y, const void *planes, const void *bias, bint relu, double ceiling, const cn_winograd_tile *tile
         ) noexcept nogil
         void (*winograd_weights)(
             void *planes, const void *w, ptrdiff_t depth, ptrdiff_t k_stride, ptrdiff_t cols, ptrdiff_t col_stride,
@@ -140,7 +139,8 @@ cdef extern from "kernels.h" nogil:
             void *w, const void *planes, ptrdiff_t count, ptrdiff_t step, ptrdiff_t plane
         ) noexcept nogil
         void (*depthwise)(
-            void *y, const void *x, const void *w, const void *bias, bint relu, const cn_depthwise_run *run
+            void *y, const void *x, const void *w, const void *bias, bint relu, double ceiling,
+            const cn_depthwise_run *run
         ) noexcept nogil
         void (*depthwise_weights)(
             void *dw, const void *dy, const void *x, const cn_depthwise_run *run

@@ -114,7 +114,7 @@ cdef inline void scatter_images(void *job, ptrdiff_t index, int worker) noexcept
             product.c = y + (q * v.stride_x - v.left + first) * pixel_bytes
             s.kernels.product(&product)
     if v.relu:
-        s.kernels.relu(y, y, images * pixels * v.o)
+        s.kernels.relu(y, y, images * pixels * v.o, v.ceiling)
 
 
 cdef inline void weights_by_tap_row(char *to, const char *w, const Convolution *v) noexcept nogil:

@@ -14,6 +14,7 @@ share one set of L1.
 Work is cut by shape alone, as in conv.pyx; what is fused to a convolution works as there, too.
 """
 
+from libc.math cimport NAN
 from libc.stdint cimport int32_t, uint8_t
 
 from convnet.kernels.conv cimport real, upstream_of
@@ -131,6 +132,7 @@ cdef struct Convolution:
     Py_ssize_t plane                       # of the products at the points
     const char *bias                       # or NULL
     bint relu
+    double ceiling                         # of the ReLU; NaN for none
     Py_ssize_t pool_y, pool_x              # windows of a fused max pool; 1 without
     char *out
     char *codes                            # or NULL
@@ -173,11 +175,11 @@ cdef void put_tiles(Convolution *s, Py_ssize_t first, Py_ssize_t tiles, Py_ssize
         image, y, x = t // g.across // g.down, t // g.across % g.down * TILE, t % g.across * TILE
         tile.end_row, tile.end_col = least(TILE, s.oh - y), least(TILE, s.ow - x)
         if pools:
-            g.kernels.winograd_output(result, products, bias, False, &tile)
+            g.kernels.winograd_output(result, products, bias, False, NAN, &tile)
             pool_tile(s, result, image, y, x, col, &tile)
         else:
             g.kernels.winograd_output(s.out + (((image * s.oh + y) * s.ow + x) * s.o + col) * g.item, products, bias,
-                                      s.relu, &tile)
+                                      s.relu, s.ceiling, &tile)
         products += s.block * g.item
 
 
@@ -317,7 +319,8 @@ cdef void *plan_winograd(const Settings *layer, const char *w_oihw, const char *
     s.source.h, s.source.w, s.source.c, s.source.upstream = layer.h, layer.w, layer.c, NULL
     describe(s, layer.item, layer.top, layer.left)
     s.weights.w, s.weights.k_stride, s.weights.col_stride, s.weights.flip = w_oihw, TAPS, TAPS * layer.c, False
-    s.bias, s.relu, s.pool_y, s.pool_x, s.codes = b, layer.relu, layer.pool_y, layer.pool_x, NULL
+    s.bias, s.relu, s.ceiling, s.codes = b, layer.relu, layer.ceiling, NULL
+    s.pool_y, s.pool_x = layer.pool_y, layer.pool_x
     try:
         transform_all(&s.weights)
     except BaseException:
@@ -354,7 +357,7 @@ def winograd_forward(
     describe(&s, sizeof(real), top, left)
     w.w, w.k_stride, w.col_stride, w.flip = <const char *> &w_oihw[0, 0, 0, 0], TAPS, TAPS * g.c, False
     s.bias = NULL if b is None else <const char *> &b[0]
-    s.relu, s.pool_y, s.pool_x = relu, pool_y, pool_x
+    s.relu, s.ceiling, s.pool_y, s.pool_x = relu, NAN, pool_y, pool_x
     s.out = <char *> &y_nhwc[0, 0, 0, 0]
     s.codes = NULL if codes is None else <char *> &codes[0, 0, 0, 0]
     convolve(&s)
@@ -378,6 +381,7 @@ def winograd_data_gradient(
     g.h, g.w, g.c = dy_nhwc.shape[1] * pool_y, dy_nhwc.shape[2] * pool_x, dy_nhwc.shape[3]
     describe(&s, sizeof(real), 2 - top, 2 - left)
     w.w, w.k_stride, w.col_stride, w.flip = <const char *> &w_oihw[0, 0, 0, 0], TAPS * s.o, TAPS, True
-    s.bias, s.relu, s.pool_y, s.pool_x = NULL if b is None else <const char *> &b[0], False, 1, 1
+    s.bias = NULL if b is None else <const char *> &b[0]
+    s.relu, s.ceiling, s.pool_y, s.pool_x = False, NAN, 1, 1
     s.out, s.codes = <char *> &dx_nhwc[0, 0, 0, 0], NULL
     convolve(&s)

@@ -73,6 +73,8 @@ class ReLU6(Layer):
     array([[0., 2., 6.]])
     """
 
+    _ceiling = 6.0
+
     def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
         """Return ``min(max(x, 0), 6)``, of the shape, dtype and memory layout of ``x``."""
         x = as_array(x)

@@ -29,6 +29,7 @@ from convnet.layers.dense import Dense
 from convnet.layers.merge import Gradients, Merge, merged
 from convnet.layers.norm import BatchNorm2d
 from convnet.layers.pool import MaxPool2d
+from convnet.settings import real
 from convnet.shapes import Window, one_shape
 
 __all__ = ["AddReLU", "BatchNormAddReLU", "BatchNormReLU", "ConvReLU", "DenseReLU", "lies_side_by_side"]
@@ -179,7 +180,7 @@ class DenseReLU(Layer):
 
 
 class BatchNormReLU(Layer):
-    """``norm``, ReLU and, if given, ``pool``: the same numbers, in one pass.
+    """``norm``, ReLU or ReLU6 and, if given, ``pool``: the same numbers, in one pass.
 
     Parameters
     ----------
@@ -187,15 +188,17 @@ class BatchNormReLU(Layer):
         Its parameters and running averages are shared, not copied: training this layer moves them.
     pool : MaxPool2d, optional
         Windows side by side: stride equal to the kernel size, no padding, dilation or ceil mode.
+    ceiling : float, optional
+        Where the rectifier ends: 6 makes it a ReLU6. Not with ``pool``.
 
     Raises
     ------
     SettingError
-        If the windows of ``pool`` do not lie side by side.
+        If the windows of ``pool`` do not lie side by side, or ``ceiling`` is not a finite number of at least 0.
 
     Notes
     -----
-    Saved for backward: what ``norm`` saves and, with ``pool``, one byte an output; without it the sign of the output
+    Saved for backward: what ``norm`` saves and, with ``pool``, one byte an output; without it what was rectified
     follows from ``x``. Same cost as ``norm``, with ``pool`` less the traffic of four maps.
 
     Examples
@@ -204,28 +207,34 @@ class BatchNormReLU(Layer):
     array([[[[0., 1.]]]], dtype=float32)
     """
 
-    def __init__(self, norm: BatchNorm2d, pool: MaxPool2d | None = None) -> None:
+    def __init__(self, norm: BatchNorm2d, pool: MaxPool2d | None = None, *, ceiling: float | None = None) -> None:
         if pool is not None and not lies_side_by_side(pool):
             raise SettingError(f"BatchNormReLU pool: expected windows that lie side by side, got {pool!r}")
+        if pool is not None and ceiling is not None:
+            raise SettingError(f"BatchNormReLU ceiling: expected None with a pool, got {ceiling!r}")
         self.norm, self.pool = norm, pool
+        self.ceiling = None if ceiling is None else real(ceiling, "BatchNormReLU ceiling")
 
     def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
         """Normalise ``x`` (n, c, h, w), rectify and pool; returns (n, c, oh, ow), in memory channels-last."""
         if self.pool is not None:
             return self.norm._normalize_pool(x, ctx, self.pool.kernel_size)
-        return self.norm._normalize(x, ctx, relu=True)
+        return self.norm._normalize(x, ctx, relu=True, ceiling=self.ceiling)
 
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         """Add into the gradients of ``norm``; return dx (n, c, h, w), or None if nobody wants it."""
         if self.pool is not None:
             return self.norm._pool_backward(dy, ctx, self.pool.kernel_size)
-        dx, _ = self.norm._normalize_backward(dy, ctx, relu=True)
+        dx, _ = self.norm._normalize_backward(dy, ctx, relu=True, ceiling=self.ceiling)
         return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """That of ``pool`` after ``norm``."""
         shape = self.norm.output_shape(input_shape)
         return shape if self.pool is None else self.pool.output_shape(shape)
+
+    def _settings(self) -> str:
+        return "" if self.ceiling is None else f"ceiling={self.ceiling:g}"
 
 
 class AddReLU(Merge):

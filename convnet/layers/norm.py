@@ -111,11 +111,19 @@ class BatchNorm2d(Layer):
         """The shape of the input."""
         return check_image_shape(input_shape, "BatchNorm2d", self.num_features)
 
-    def _normalize(self, x: np.ndarray, ctx: Context | None, relu: bool, add: np.ndarray | None = None) -> np.ndarray:
+    def _normalize(
+        self,
+        x: np.ndarray,
+        ctx: Context | None,
+        relu: bool,
+        ceiling: float | None = None,
+        add: np.ndarray | None = None,
+    ) -> np.ndarray:
         x, (w, b) = self._checked(x, ctx), self._values()
         if ctx is None:
-            return batch_norm_inference(x, self.running_mean, self.running_var, w, b, eps=self.eps, relu=relu, add=add)
-        y, mean, var = batch_norm(x, w, b, eps=self.eps, relu=relu, add=add)
+            given = self.running_mean, self.running_var
+            return batch_norm_inference(x, *given, w, b, eps=self.eps, relu=relu, ceiling=ceiling, add=add)
+        y, mean, var = batch_norm(x, w, b, eps=self.eps, relu=relu, ceiling=ceiling, add=add)
         self._keep(ctx, x, mean, var)
         return y
 
@@ -137,7 +145,12 @@ class BatchNorm2d(Layer):
         return x
 
     def _normalize_backward(
-        self, dy: np.ndarray, ctx: Context, relu: bool, output: np.ndarray | None = None
+        self,
+        dy: np.ndarray,
+        ctx: Context,
+        relu: bool,
+        ceiling: float | None = None,
+        output: np.ndarray | None = None,
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return the gradients with respect to ``x`` and, given the output, to what was added."""
         dx, _, _, dadd = batch_norm_backward(
@@ -148,6 +161,7 @@ class BatchNorm2d(Layer):
             *self._values(),
             eps=self.eps,
             relu=relu,
+            ceiling=ceiling,
             output=output,
             dx=ctx.wants_dx,
             dweight=False if self.weight is None else self.weight.grad,

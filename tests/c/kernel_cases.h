@@ -134,6 +134,15 @@ static inline void expect_unchanged(const void *p, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) expected[i] = get(p, i);
 }
 
+/* What a kernel's `relu` is in a case: none, ReLU or ReLU6. NaN is no ceiling. */
+enum { RELUS = 3 };
+
+static inline double ceiling_of(int relu) { return relu == 2 ? 6 : NAN; }
+
+static inline int passes(double y, int relu) { return !relu || !(y <= 0 || y >= ceiling_of(relu)); }
+
+static inline double rectified(double x, int relu) { return passes(x, relu) ? x : x <= 0 ? 0 : ceiling_of(relu); }
+
 static inline int same(double a, double b) { return a == b || (isnan(a) && isnan(b)); }
 
 static inline void check_equal(const char *what, const void *p, ptrdiff_t n) {

@@ -45,9 +45,9 @@ static void test_depthwise_of(const depthwise_case *p, int with_bias, int relu) 
             double sum = with_bias ? get(bias, j) : 0;
             for (ptrdiff_t t = 0; t < run->rows * run->row; t++)
                 sum += get(x, i * run->x_step + x_tap(run, t) + j) * get(w, w_tap(run, t) + j);
-            expected[i * run->y_step + j] = relu && sum < 0 ? 0 : sum;
+            expected[i * run->y_step + j] = rectified(sum, relu);
         }
-    kernels->depthwise(y, x, w, with_bias ? bias : NULL, relu, run);
+    kernels->depthwise(y, x, w, with_bias ? bias : NULL, relu, ceiling_of(relu), run);
     check_equal("y", y, p->y_size);
     check_fronts();
 }
@@ -69,9 +69,9 @@ static void test_depthwise_weights_of(const depthwise_case *p) {
 
 static void test_case(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t stride) {
     const depthwise_case p = make_depthwise(pixels, channels + draw(3), channels, rows, row, stride);
-    for (int way = 0; way < 4; way++) {
+    for (int way = 0; way < 2 * RELUS; way++) {
         begin(way & 1 ? "depthwise with bias" : "depthwise", pixels, channels, 10 * rows + row, stride);
-        test_depthwise_of(&p, way & 1, way & 2);
+        test_depthwise_of(&p, way & 1, way >> 1);
     }
     begin("depthwise_weights", pixels, channels, 10 * rows + row, stride);
     test_depthwise_weights_of(&p);

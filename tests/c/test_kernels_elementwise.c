@@ -3,32 +3,6 @@
 
 /* ---- ReLU, ReLU6 ------------------------------------------------------------------------------------------------- */
 
-static void test_relu(void) {
-    for (ptrdiff_t n = 0; n <= 140; n++) {
-        const void *x = special(0, n);
-        void *y = filled(1, n, 7);
-        begin("relu", n, 0, 0, 0);
-        for (ptrdiff_t i = 0; i < n; i++) expected[i] = get(x, i) <= 0 ? 0 : get(x, i);
-        kernels->relu(y, x, n);
-        check_equal("y", y, n);
-        check_fronts();
-    }
-}
-
-static void test_relu_gradient(void) {
-    for (ptrdiff_t n = 0; n <= 140; n++) {
-        const void *dy = special(0, n), *y = special(1, n);
-        void *dx = filled(2, n, 7);
-        begin("relu_gradient", n, 0, 0, 0);
-        for (ptrdiff_t i = 0; i < n; i++) expected[i] = get(y, i) <= 0 ? 0 : get(dy, i);
-        kernels->relu_gradient(dx, dy, y, n);
-        check_equal("dx", dx, n);
-        check_fronts();
-    }
-}
-
-static double cut_off(double value) { return value <= 0 ? 0 : value >= 6 ? 6 : value; } /* NaN stays */
-
 /* Even numbers from -8 to 8: 6 and what is beyond among them. */
 static const void *twice_special(int buffer, ptrdiff_t n) {
     void *p = special(buffer, n);
@@ -36,28 +10,32 @@ static const void *twice_special(int buffer, ptrdiff_t n) {
     return p;
 }
 
-static void test_relu6(void) {
-    for (ptrdiff_t n = 0; n <= 140; n++) {
-        const void *x = twice_special(0, n);
-        void *y = filled(1, n, 7);
-        begin("relu6", n, 0, 0, 0);
-        for (ptrdiff_t i = 0; i < n; i++) expected[i] = cut_off(get(x, i));
-        kernels->relu6(y, x, n);
-        check_equal("y", y, n);
-        check_fronts();
-    }
+static void test_relu(ptrdiff_t n, int relu) {
+    const void *x = twice_special(0, n);
+    void *y = filled(1, n, 7);
+    begin("relu", n, relu, 0, 0);
+    for (ptrdiff_t i = 0; i < n; i++) expected[i] = rectified(get(x, i), relu);
+    kernels->relu(y, x, n, ceiling_of(relu));
+    check_equal("y", y, n);
+    check_fronts();
 }
 
-static void test_relu6_gradient(void) {
-    for (ptrdiff_t n = 0; n <= 140; n++) {
-        const void *dy = special(0, n), *y = twice_special(1, n);
-        void *dx = filled(2, n, 7);
-        begin("relu6_gradient", n, 0, 0, 0);
-        for (ptrdiff_t i = 0; i < n; i++) expected[i] = get(y, i) <= 0 || get(y, i) >= 6 ? 0 : get(dy, i);
-        kernels->relu6_gradient(dx, dy, y, n);
-        check_equal("dx", dx, n);
-        check_fronts();
-    }
+static void test_relu_gradient(ptrdiff_t n, int relu) {
+    const void *dy = special(0, n), *y = twice_special(1, n);
+    void *dx = filled(2, n, 7);
+    begin("relu_gradient", n, relu, 0, 0);
+    for (ptrdiff_t i = 0; i < n; i++) expected[i] = passes(get(y, i), relu) ? get(dy, i) : 0;
+    kernels->relu_gradient(dx, dy, y, n, ceiling_of(relu));
+    check_equal("dx", dx, n);
+    check_fronts();
+}
+
+static void test_relus(void) {
+    for (ptrdiff_t n = 0; n <= 140; n++)
+        for (int relu = 1; relu < RELUS; relu++) {
+            test_relu(n, relu);
+            test_relu_gradient(n, relu);
+        }
 }
 
 /* ---- softmax -------------------------------------------------------------------------------------------------- */
@@ -282,10 +260,7 @@ static void test_average(void) {
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 static void test_table(void) {
-    test_relu();
-    test_relu_gradient();
-    test_relu6();
-    test_relu6_gradient();
+    test_relus();
     test_softmax();
     test_sgd();
     test_adam();

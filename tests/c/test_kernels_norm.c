@@ -62,7 +62,8 @@ static cn_norm draw_norm(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t fold, i
                      constants(5, values[2], channels, fold),
                      constants(6, values[3], channels, fold),
                      constants(7, values[4], channels, fold),
-                     relu};
+                     relu,
+                     ceiling_of(relu)};
 }
 
 static void test_normalize_of(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t fold, int adds, int relu) {
@@ -70,10 +71,9 @@ static void test_normalize_of(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t fo
     const void *x = integers(0, n), *add = adds ? integers(1, n) : NULL;
     void *y = filled(2, n, 7);
     const cn_norm norm = draw_norm(pixels, channels, fold, relu);
-    begin("normalize", pixels, channels, fold, 2 * adds + relu);
+    begin("normalize", pixels, channels, fold, RELUS * adds + relu);
     for (ptrdiff_t i = 0; i < n; i++) {
-        expected[i] = normalized(&norm, x, i) + (adds ? get(add, i) : 0);
-        if (relu && expected[i] <= 0) expected[i] = 0;
+        expected[i] = rectified(normalized(&norm, x, i) + (adds ? get(add, i) : 0), relu);
     }
     kernels->normalize(y, x, add, &norm);
     check_equal("y", y, n);
@@ -86,14 +86,14 @@ static double sums[MOST_CHANNELS], dots[MOST_CHANNELS], got_sums[MOST_CHANNELS],
 static void test_norm_sums_of(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t fold, int adds, int relu) {
     const ptrdiff_t n = pixels * channels;
     const void *dy = integers(0, n), *x = integers(1, n);
-    const cn_norm norm = draw_norm(pixels, channels, fold, relu && !adds);
+    cn_norm norm = draw_norm(pixels, channels, fold, relu);
+    norm.relu = relu && !adds;
     const void *y = adds ? integers(6, n) : NULL;
     void *masked = adds ? filled(7, n, 7) : NULL, *scratch = take(2, 2 * fold * channels, item);
-    begin("norm_sums", pixels, channels, fold, 2 * adds + relu);
+    begin("norm_sums", pixels, channels, fold, RELUS * adds + relu);
     for (ptrdiff_t j = 0; j < channels; j++) sums[j] = dots[j] = bound[j] = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
-        const int passes = adds ? get(y, i) > 0 : !relu || normalized(&norm, x, i) > 0;
-        expected[i] = passes ? get(dy, i) : 0;
+        expected[i] = passes(adds ? get(y, i) : normalized(&norm, x, i), relu) ? get(dy, i) : 0;
         sums[i % channels] += expected[i];
         dots[i % channels] += expected[i] * (get(x, i) - offset_of(norm.mean, i, channels));
     }
@@ -112,7 +112,7 @@ static void test_norm_gradient_of(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_
     begin("norm_gradient", pixels, channels, fold, relu);
     for (ptrdiff_t i = 0; i < n; i++) {
         const double deviation = get(x, i) - offset_of(norm.mean, i, channels);
-        const double g = !relu || normalized(&norm, x, i) > 0 ? get(dy, i) : 0;
+        const double g = passes(normalized(&norm, x, i), relu) ? get(dy, i) : 0;
         expected[i] = g * offset_of(norm.scale, i, channels) + deviation * offset_of(norm.slope, i, channels) +
                       offset_of(norm.offset, i, channels);
     }
@@ -126,7 +126,7 @@ static void test_nan(void) {
     const ptrdiff_t pixels = 21, channels = 19, n = pixels * channels;
     void *x = integers(0, n), *y = take(1, n, item), *scratch = take(2, 3 * channels, item);
     put(x, 5 * channels + 3, NAN);
-    const cn_norm norm = draw_norm(pixels, channels, 1, 1);
+    const cn_norm norm = draw_norm(pixels, channels, 1, 2);
     begin("nan", pixels, channels, 1, 0);
     kernels->moments(got_mean, got_squares, x, pixels, channels, 1, scratch);
     for (ptrdiff_t j = 0; j < channels; j++) {
@@ -159,13 +159,14 @@ static void test_shape(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t fold) {
     if (channels * fold > MOST_CHANNELS) return;
     test_moments_of(pixels, channels, fold, 0);
     test_moments_of(pixels, channels, fold, 1000);
-    for (int relu = 0; relu <= 1; relu++) {
+    for (int relu = 0; relu < RELUS; relu++) {
         test_normalize_of(pixels, channels, fold, 0, relu);
         test_normalize_of(pixels, channels, fold, 1, relu);
         test_norm_sums_of(pixels, channels, fold, 0, relu);
         test_norm_gradient_of(pixels, channels, fold, relu);
     }
     test_norm_sums_of(pixels, channels, fold, 1, 1);
+    test_norm_sums_of(pixels, channels, fold, 1, 2);
 }
 
 static void test_table(void) {

@@ -123,7 +123,7 @@ static void test_output_of(ptrdiff_t channels, ptrdiff_t rows, ptrdiff_t cols, i
     const void *planes = integers(0, 35 * t.plane + width), *bias = biased ? integers(2, channels) : NULL;
     const ptrdiff_t size = (rows - 1) * t.row_step + (cols - 1) * t.pixel_step + channels;
     void *y = filled(1, size, 7);
-    begin("winograd_output", channels, rows, cols, 2 * biased + relu);
+    begin("winograd_output", channels, rows, cols, RELUS * biased + relu);
     leave(y, size);
     for (ptrdiff_t c = 0; c < channels; c++) {
         double tile[MOST_SIDE][MOST_SIDE];
@@ -134,17 +134,17 @@ static void test_output_of(ptrdiff_t channels, ptrdiff_t rows, ptrdiff_t cols, i
             for (ptrdiff_t j = 0; j < cols; j++) {
                 const ptrdiff_t at = i * t.row_step + j * t.pixel_step + c;
                 const double sum = expected[out + 4 * i + j] + (bias ? get(bias, c) : 0);
-                expected[at] = relu && sum < 0 ? 0 : sum;
+                expected[at] = rectified(sum, relu);
                 bound[at] = bound[out + 4 * i + j] + epsilon() * fabs(sum);
             }
     }
-    kernels->winograd_output(y, planes, bias, relu, &t);
+    kernels->winograd_output(y, planes, bias, relu, ceiling_of(relu), &t);
     check_changed("y", y, size);
 }
 
 static void test_output(void) {
     for (ptrdiff_t channels = 1; channels <= 40; channels++)
-        for (int mode = 0; mode < 4; mode++) {
+        for (int mode = 0; mode < 2 * RELUS; mode++) {
             test_output_of(channels, 4, 4, mode & 1, mode >> 1);
             test_output_of(channels, 1 + draw(4), 1 + draw(4), mode & 1, mode >> 1);
         }
@@ -157,7 +157,7 @@ static void test_output_passes_nan(void) {
     void *planes = filled(0, 36 * lanes, 1), *y = filled(1, 16 * lanes, 7);
     begin("winograd_output", lanes, 4, 4, 0);
     put(planes, 0, NAN);
-    kernels->winograd_output(y, planes, NULL, 1, &t);
+    kernels->winograd_output(y, planes, NULL, 1, 6, &t);
     check(isnan(get(y, 0)), "NaN behind the ReLU", 0, get(y, 0), NAN);
     check_fronts();
 }
