@@ -17,17 +17,26 @@ from convnet import (
     Dense,
     DTypeError,
     Flatten,
+    GlobalAvgPool2d,
     Graph,
     Layer,
     MaxPool2d,
+    Multiply,
+    Parallel,
     Predictor,
+    PReLU,
     ReLU,
     ReLU6,
     Sequential,
     SettingError,
     ShapeError,
+    SiLU,
     UnsupportedError,
 )
+from convnet.functional import Plan
+from convnet.inference._places import assign
+from convnet.inference._program import lower
+from convnet.inference._simplify import simplify
 
 
 def _integers(name, dtype, n, seed=0):
@@ -165,6 +174,27 @@ def test_relu6_is_merged_too():
         "  relu6         (4, 3, 3)",
         "  dense relu6   (2,)",
     ]
+
+
+def _places(model, shape):
+    program = lower(model, shape)
+    simplify(program)
+    places, total = assign(program)
+    return [places[operation.output] for operation in program.operations], total
+
+
+def test_functions_of_each_element_work_in_place():
+    """One map is alive at a time, but where it is read again, or is the caller's."""
+    conv, silu, output = Conv2d(4, 4, 1), SiLU(), Plan.OUTPUT
+    assert _places(Sequential(conv, silu, PReLU(4), conv, silu), (4, 8, 8)) == (
+        [0, 0, 0, output, output],
+        256,
+    )
+    assert _places(Sequential(silu, silu, conv), (4, 8, 8)) == ([0, 0, output], 256)
+    again = {"a": (conv, "x"), "b": (silu, "a"), "c": (conv, "b"), "d": (Add(), ("c", "a")), "e": (conv, "d")}
+    assert _places(Graph(again), (4, 8, 8)) == ([0, 256, 512, 512, output], 768)
+    gate = Parallel(Sequential(GlobalAvgPool2d(), silu), silu, merge=Multiply())
+    assert _places(Sequential(conv, gate, conv), (4, 8, 8)) == ([0, 256, 256, 0, 0, output], 272)
 
 
 NORMALIZED = {

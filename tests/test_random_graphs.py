@@ -1,9 +1,9 @@
-"""Random graphs: fused or not, in whatever order their gradients meet, they compute the same."""
+"""Random graphs: fused, planned or not, in whatever order their gradients meet, they compute the same."""
 
 import numpy as np
 import pytest
 
-from convnet import fuse
+from convnet import Predictor, fuse
 from convnet.layers import Add, Concat, Context, Conv2d, Graph, Identity, MaxPool2d, Multiply, ReLU, Sequential
 
 CHANNELS = 2
@@ -57,6 +57,14 @@ def test_a_fused_graph_computes_the_same(seed):
     plain, fused = (run(model, graph, x, dy) for model in (graph, fuse(graph)))
     for expected, actual in zip(plain, fused, strict=True):
         np.testing.assert_array_equal(actual, expected)
+
+
+@many
+def test_a_plan_of_it_computes_the_same(seed):
+    rng = np.random.default_rng(seed)
+    graph = random_graph(rng)
+    x = rng.integers(-1, 2, (2, CHANNELS, 3, 4)).astype(np.float64 if graph.parameters() else np.float32)
+    np.testing.assert_array_equal(Predictor(graph, x.shape[1:])(x), graph(x))
 
 
 @many
