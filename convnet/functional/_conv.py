@@ -10,16 +10,13 @@ from convnet.errors import DTypeError, SettingError, ShapeError
 from convnet.functional._algorithm import Algorithm, PerPass, Problem, problems
 from convnet.functional._arrays import (
     FloatArray,
-    contiguous,
     empty,
-    expect_shape,
-    feature_maps,
-    gradient_target,
     plain,
     same_dtype,
     to_nchw,
     to_nhwc,
 )
+from convnet.functional._operands import bias, gradients, operands
 from convnet.functional._passes import Upstream, data_gradient, forward, through_relu, weight_gradient
 from convnet.settings import integer
 from convnet.shapes import IntPair, Padding, conv2d_output_size, conv2d_padding, pair
@@ -74,14 +71,6 @@ _resolve_once = lru_cache(maxsize=512)(_resolve)  # saves 9 us a call
 def _passes(x: FloatArray, w: FloatArray, settings: _Settings, who: str) -> PerPass[Problem]:
     """As `_resolve`, once for each combination that can be looked up."""
     return (_resolve_once if plain(settings) else _resolve)(x.shape, w.shape, x.dtype, settings, who)
-
-
-def _bias(x: FloatArray, w: FloatArray, b: object, who: str) -> FloatArray | None:
-    if b is None:
-        return None
-    bias = contiguous(same_dtype(x, b, who, "b"))
-    expect_shape(bias, w.shape[:1], who, "b")
-    return bias
 
 
 def conv2d(
@@ -144,10 +133,9 @@ def conv2d(
     array([[-4., -4.],
            [-4., -4.]])
     """
-    x = feature_maps(x, "conv2d")
-    w = contiguous(same_dtype(x, w, "conv2d", "w"))
+    x, w = operands(x, w, "conv2d")
     problem = _passes(x, w, (stride, padding, dilation, groups, None), "conv2d").forward
-    b = _bias(x, w, b, "conv2d")
+    b = bias(x, b, len(w), "conv2d")
     y = empty((x.shape[0], *problem.size, w.shape[0]), x.dtype)
     forward(problem, algorithm, "conv2d", (to_nhwc(x), w, b, y, None), relu=False)
     return to_nchw(y)
@@ -223,15 +211,11 @@ def _gradients(
     db: bool | FloatArray,
 ) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None]:
     who = given.who
-    x = feature_maps(given.x, who)
-    w = contiguous(same_dtype(x, given.w, who, "w"))
+    x, w = operands(given.x, given.w, who)
     passes = _passes(x, w, given.settings, who)
     (oh, ow), (pool_y, pool_x) = passes.forward.size, passes.forward.pool
-    dy = same_dtype(x, feature_maps(given.dy, who, "dy"), who, "dy")
-    expect_shape(dy, (x.shape[0], w.shape[0], oh // pool_y, ow // pool_x), who, "dy")
-    dw_out = gradient_target(dw, w.shape, x.dtype, who, "dw")
-    db_out = gradient_target(db, w.shape[:1], x.dtype, who, "db")
-    upstream = Upstream(to_nhwc(dy), relu_output, codes)
+    dy, dw_out, db_out = gradients(given.dy, (len(x), len(w), oh // pool_y, ow // pool_x), x, w, dw, db, who)
+    upstream = Upstream(dy, relu_output, codes)
     if relu_output is not None and passes.forward.direct != "direct":
         upstream = through_relu(upstream)
     dx_out = None
@@ -335,10 +319,9 @@ def conv2d_relu(
     (3.0, 2)
     """
     who = "conv2d_relu"
-    x = feature_maps(x, who)
-    w = contiguous(same_dtype(x, w, who, "w"))
+    x, w = operands(x, w, who)
     problem = _passes(x, w, (stride, padding, dilation, groups, pool), who).forward
-    b = _bias(x, w, b, who)
+    b = bias(x, b, len(w), who)
     (oh, ow), (pool_y, pool_x) = problem.size, problem.pool
     y = empty((x.shape[0], oh // pool_y, ow // pool_x, w.shape[0]), x.dtype)
     codes = empty(y.shape, np.dtype(np.uint8)) if return_codes and pool is not None else None

@@ -6,16 +6,12 @@ from convnet.errors import ShapeError
 from convnet.functional._algorithm import Algorithm, Problem, problems
 from convnet.functional._arrays import (
     FloatArray,
-    contiguous,
     empty,
-    expect_shape,
-    feature_maps,
-    gradient_target,
-    same_dtype,
     to_nchw,
     to_nhwc,
 )
 from convnet.functional._conv import Geometry
+from convnet.functional._operands import bias, gradients, operands
 from convnet.functional._passes import Upstream, data_gradient, forward, weight_gradient
 from convnet.settings import integer
 from convnet.shapes import IntPair, pair
@@ -55,8 +51,7 @@ def _transposed(
     groups: int,
     who: str,
 ) -> _Transposed:
-    x = feature_maps(x, who)
-    w = contiguous(same_dtype(x, w, who, "w"))
+    x, w = operands(x, w, who)
     groups = integer(groups, f"{who} groups")
     if w.ndim != 4 or len(w) != x.shape[1] or len(w) % groups:
         raise ShapeError(
@@ -125,9 +120,7 @@ def conv_transpose2d(
     who = "conv_transpose2d"
     x, w, size, problem = _transposed(x, w, stride, padding, output_padding, dilation, groups, who)
     out = w.shape[1] * problem.groups
-    if b is not None:
-        b = contiguous(same_dtype(x, b, who, "b"))
-        expect_shape(b, (out,), who, "b")
+    b = bias(x, b, out, who)
     y = empty((len(x), *size, out), x.dtype)
     data_gradient(problems(problem, size), algorithm, who, Upstream(to_nhwc(x), None, None), (w, b, y))
     return to_nchw(y)
@@ -181,11 +174,7 @@ def conv_transpose2d_backward(
     who = "conv_transpose2d_backward"
     x, w, size, problem = _transposed(x, w, stride, padding, output_padding, dilation, groups, who)
     out = w.shape[1] * problem.groups
-    dy = same_dtype(x, feature_maps(dy, who, "dy"), who, "dy")
-    expect_shape(dy, (len(x), out, *size), who, "dy")
-    dw_out = gradient_target(dw, w.shape, x.dtype, who, "dw")
-    db_out = gradient_target(db, (out,), x.dtype, who, "db")
-    given = to_nhwc(dy)
+    given, dw_out, db_out = gradients(dy, (len(x), out, *size), x, w, dw, db, who)
     dx_out = None
     if dx:
         n, c, height, width = x.shape
