@@ -14,7 +14,7 @@ from convnet.layers._checks import check_image_shape, check_images, float_dtype
 from convnet.layers._geometry import brief, canonical_padding
 from convnet.layers._layer import Layer, Shape
 from convnet.parameter import Parameter
-from convnet.settings import integer
+from convnet.settings import Seed, generator, integer
 from convnet.shapes import IntPair, Padding, Window, conv2d_output_size, dilated, pair
 from convnet.upsampling import conv_transpose2d_output_size
 
@@ -82,7 +82,7 @@ class Conv2d(Layer):
         groups: int = 1,
         bias: bool = True,
         *,
-        rng: int | np.random.Generator | None = None,
+        rng: Seed = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         self.in_channels = integer(in_channels, "Conv2d in_channels")
@@ -99,7 +99,7 @@ class Conv2d(Layer):
             )
         kind = float_dtype(dtype, "Conv2d")
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        self.weight = Parameter(he_normal(shape, rng, kind))
+        self.weight = Parameter(he_normal(shape, generator(rng, "Conv2d"), kind))
         self.bias = Parameter(zeros((self.out_channels,), kind)) if bias else None
 
     @property
@@ -207,7 +207,7 @@ class ConvTranspose2d(Layer):
         bias: bool = True,
         dilation: IntPair = 1,
         *,
-        rng: int | np.random.Generator | None = None,
+        rng: Seed = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         self.in_channels = integer(in_channels, "ConvTranspose2d in_channels")
@@ -230,7 +230,7 @@ class ConvTranspose2d(Layer):
             )
         kind = float_dtype(dtype, "ConvTranspose2d")
         shape = (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
-        self.weight = Parameter(he_normal(shape, rng, kind))
+        self.weight = Parameter(he_normal(shape, generator(rng, "ConvTranspose2d"), kind))
         self.weight.value *= math.sqrt(self.out_channels * math.prod(self.stride) / self.in_channels)
         self.bias = Parameter(zeros((self.out_channels,), kind)) if bias else None
 

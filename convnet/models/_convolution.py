@@ -8,9 +8,7 @@ import numpy as np
 from convnet.layers import BatchNorm2d, Conv2d, Layer, ReLU, Sequential
 from convnet.shapes import IntPair
 
-__all__ = ["Seed", "convolution", "normalized", "round_channels"]
-
-Seed = int | np.random.Generator | None
+__all__ = ["convolution", "normalized", "round_channels"]
 
 
 def convolution(

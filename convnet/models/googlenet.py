@@ -17,7 +17,9 @@ from convnet.layers import (
     ReLU,
     Sequential,
 )
-from convnet.models._convolution import Seed, convolution
+from convnet.models._convolution import convolution
+from convnet.models._settings import check
+from convnet.settings import Seed, generator
 
 __all__ = ["googlenet"]
 
@@ -75,12 +77,19 @@ def googlenet(
     Sequential
         From images (n, in_channels, 224, 224) to logits (n, classes); other sizes are taken too.
 
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
     Examples
     --------
     >>> [sum(p.size for p in googlenet(auxiliary=heads, rng=0).parameters()) for heads in (False, True)]
     [6624904, 13004888]
     """
-    rng = np.random.default_rng(rng)
+    check("googlenet", classes=classes, in_channels=in_channels, auxiliary=auxiliary)
+    check("googlenet", dropout=dropout, auxiliary_dropout=auxiliary_dropout)
+    rng = generator(rng, "googlenet")
     layers: dict[str, Layer] = {
         "conv1": _normalized(in_channels, 64, 7, rng, stride=2),
         "maxpool1": MaxPool2d(3, 2, ceil_mode=True),

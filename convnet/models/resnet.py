@@ -20,7 +20,9 @@ from convnet.layers import (
     ReLU,
     Sequential,
 )
-from convnet.models._convolution import Seed, convolution
+from convnet.models._convolution import convolution
+from convnet.models._settings import check
+from convnet.settings import Seed, generator
 
 __all__ = ["resnet18", "resnet20", "resnet34", "resnet50", "resnet56"]
 
@@ -51,6 +53,11 @@ def resnet18(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng:
     Sequential
         From images (n, in_channels, 224, 224) to logits (n, classes); other sizes are taken too.
 
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
     Examples
     --------
     >>> model = resnet18(classes=10, width=8, rng=0)
@@ -59,12 +66,12 @@ def resnet18(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng:
     >>> [name for name in model.state_dict() if name.startswith("layer2.0.downsample.0")]
     ['layer2.0.downsample.0.weight']
     """
-    return _resnet(_basic_block, (2, 2, 2, 2), classes, in_channels, width, rng)
+    return _resnet("resnet18", _basic_block, (2, 2, 2, 2), classes, in_channels, width, rng)
 
 
 def resnet34(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng: Seed = None) -> Sequential:
     """ResNet-34, of sixteen blocks: 21,797,672 parameters; all else as `resnet18`."""
-    return _resnet(_basic_block, (3, 4, 6, 3), classes, in_channels, width, rng)
+    return _resnet("resnet34", _basic_block, (3, 4, 6, 3), classes, in_channels, width, rng)
 
 
 def resnet50(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng: Seed = None) -> Sequential:
@@ -73,7 +80,7 @@ def resnet50(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng:
     As `resnet18`, with sixteen blocks of a 1x1, a 3x3 and a 1x1 convolution, the last of four times the channels. The
     stride lies in the 3x3 convolution, as in torchvision; the paper has it in the 1x1 before.
     """
-    return _resnet(_bottleneck, (3, 4, 6, 3), classes, in_channels, width, rng)
+    return _resnet("resnet50", _bottleneck, (3, 4, 6, 3), classes, in_channels, width, rng)
 
 
 def resnet20(
@@ -112,7 +119,7 @@ def resnet20(
     Raises
     ------
     SettingError
-        If there is no such shortcut.
+        If a setting is out of range, or there is no such shortcut.
 
     Examples
     --------
@@ -135,6 +142,7 @@ def resnet56(
 
 
 def _resnet(
+    name: str,
     block: Callable[..., tuple[Graph, int]],
     depths: tuple[int, ...],
     classes: int,
@@ -142,7 +150,8 @@ def _resnet(
     width: int,
     seed: Seed,
 ) -> Sequential:
-    rng = np.random.default_rng(seed)
+    check(name, classes=classes, in_channels=in_channels, width=width)
+    rng = generator(seed, name)
     layers: dict[str, Layer] = {
         "conv1": convolution(in_channels, width, 7, 2, bias=False, rng=rng),
         "bn1": BatchNorm2d(width),
@@ -163,9 +172,10 @@ def _resnet(
 def _resnet_for_cifar(
     name: str, depth: int, classes: int, in_channels: int, width: int, shortcut: str, seed: Seed
 ) -> Sequential:
+    check(name, classes=classes, in_channels=in_channels, width=width)
     if shortcut not in ("A", "B"):
         raise SettingError(f"{name} shortcut: expected 'A' or 'B', got {shortcut!r}")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, name)
     layers: dict[str, Layer] = {
         "conv1": convolution(in_channels, width, 3, bias=False, rng=rng),
         "bn1": BatchNorm2d(width),

@@ -15,7 +15,9 @@ from convnet.layers import (
     ReLU,
     Sequential,
 )
-from convnet.models._convolution import Seed, convolution
+from convnet.models._convolution import convolution
+from convnet.models._settings import check
+from convnet.settings import Seed, generator
 
 __all__ = ["vgg11", "vgg13", "vgg16", "vgg19"]
 
@@ -59,12 +61,17 @@ def vgg16(
     Sequential
         From images (n, in_channels, 224, 224) to logits (n, classes); other sizes from 32x32 on are taken too.
 
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
     Examples
     --------
     >>> vgg16(classes=10, hidden=64, rng=0).output_shape((3, 224, 224))
     (10,)
     """
-    return _vgg((2, 2, 3, 3, 3), classes, in_channels, batch_norm, hidden, dropout, rng)
+    return _vgg("vgg16", (2, 2, 3, 3, 3), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
 def vgg11(
@@ -77,7 +84,7 @@ def vgg11(
     rng: Seed = None,
 ) -> Sequential:
     """VGG-11, configuration A: 132,863,336 parameters; all else as `vgg16`."""
-    return _vgg((1, 1, 2, 2, 2), classes, in_channels, batch_norm, hidden, dropout, rng)
+    return _vgg("vgg11", (1, 1, 2, 2, 2), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
 def vgg13(
@@ -90,7 +97,7 @@ def vgg13(
     rng: Seed = None,
 ) -> Sequential:
     """VGG-13, configuration B: 133,047,848 parameters; all else as `vgg16`."""
-    return _vgg((2, 2, 2, 2, 2), classes, in_channels, batch_norm, hidden, dropout, rng)
+    return _vgg("vgg13", (2, 2, 2, 2, 2), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
 def vgg19(
@@ -103,10 +110,11 @@ def vgg19(
     rng: Seed = None,
 ) -> Sequential:
     """VGG-19, configuration E: 143,667,240 parameters; all else as `vgg16`."""
-    return _vgg((2, 2, 4, 4, 4), classes, in_channels, batch_norm, hidden, dropout, rng)
+    return _vgg("vgg19", (2, 2, 4, 4, 4), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
 def _vgg(
+    name: str,
     depths: tuple[int, ...],
     classes: int,
     in_channels: int,
@@ -115,7 +123,8 @@ def _vgg(
     dropout: float,
     seed: Seed,
 ) -> Sequential:
-    rng = np.random.default_rng(seed)
+    check(name, classes=classes, in_channels=in_channels, batch_norm=batch_norm, hidden=hidden, dropout=dropout)
+    rng = generator(seed, name)
     features = Sequential(*_features(depths, in_channels, batch_norm, rng))
     classifier = Sequential(
         Dense(512 * 7 * 7, hidden, rng=rng),
