@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from convnet import models
-from convnet.errors import SettingError
-from convnet.layers import Context
+from convnet.errors import SettingError, ShapeError
+from convnet.layers import Context, Conv2d, Dense, Flatten, Sequential
 from convnet.losses import SoftmaxCrossEntropy
 from convnet.models import MODELS, lenet, simple_cnn
 from convnet.optim import Adam
@@ -85,6 +85,22 @@ def test_settings_are_checked_under_the_name_of_the_model_before_any_work(name):
         for text, value in _checks(name, parameter).items():
             with pytest.raises(SettingError, match=f"^{name} {parameter.name}: .*{text}$"):
                 MODELS[name](**{parameter.name: value}, rng=Untouched())
+
+
+def test_other_sizes_of_images_are_told_those_that_are_taken():
+    for model, most in (lenet(), 31), (simple_cnn(), 29):
+        assert model.output_shape((1, most, most)) == (10,)
+        for shape in (1, 27, 28), (1, 20, 20), (1, 32, 32), (1, 28, 64):
+            for take in (model.output_shape, lambda shape, model=model: model(np.zeros((1, *shape), np.float32))):
+                with pytest.raises(ShapeError, match=f"; images must be 28x28 to {most}x{most}$"):
+                    take(shape)
+    with pytest.raises(ShapeError, match=r"got \(2, 28, 28\)$"):
+        lenet().output_shape((2, 28, 28))
+    only = Sequential(Conv2d(1, 1, 3), Flatten(), Dense(4 * 6, 3), input_shape=(1, 6, 8))
+    with pytest.raises(ShapeError, match=r"; images must be 6x8$"):
+        only.output_shape((1, 8, 8))
+    with pytest.raises(ShapeError, match=r"got \(16,\)$"):
+        Sequential(Flatten(), Dense(9, 3), input_shape=(1, 4, 4))
 
 
 @every_model

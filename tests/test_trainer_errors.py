@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from convnet.data import DataLoader
 from convnet.errors import DataError, DTypeError, SettingError, ShapeError
-from convnet.layers import Conv2d, Flatten, Sequential
+from convnet.inference import fuse
+from convnet.layers import BatchNorm2d, Conv2d, Flatten, Graph, ReLU, Sequential
 from convnet.losses import SoftmaxCrossEntropy
 from convnet.optim import SGD
 from convnet.training import Trainer
@@ -57,6 +59,27 @@ def test_bad_data(trainer, data, error, text):
 def test_bad_counts(trainer, name, value):
     with pytest.raises(SettingError, match=f"^Trainer.fit {name}: expected an integer( of at least 1)?, got"):
         trainer.fit((X, Y), **{name: value})
+
+
+def test_a_last_batch_that_batch_norm_cannot_train_on_is_refused_before_any_work(rng):
+    """The map in front of the second norm has one pixel, so one image is one value a channel."""
+    convs = [Conv2d(1, 2, 3, rng=0), Conv2d(2, 2, 2, rng=0)]
+    model = Sequential(convs[0], BatchNorm2d(2), ReLU(), convs[1], Graph({"n": (BatchNorm2d(2), "x")}), Flatten())
+    x, y = rng.random((9, 1, 4, 4), np.float32), np.arange(9) % 2
+    before = model.state_dict()
+    for net in model, fuse(model):
+        trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1))
+        for batches in {"train": (x, y), "batch_size": 4}, {"train": DataLoader(x, y, 2)}:
+            with pytest.raises(ShapeError) as caught:
+                trainer.iter_fit(**batches, progress=False)
+            text = str(caught.value)
+            assert "Trainer.fit: expected batches that the model can train on, got 9 images of shape (1, 4, 4)" in text
+            assert "the smallest of 1: " in text
+            assert "[n] BatchNorm2d: expected more than one value a channel in training, got x of shape (1, 2, " in text
+            assert text.endswith("; take larger batches or images")
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    Trainer(model, SoftmaxCrossEntropy(), SGD(0.1)).fit((x, y), batch_size=5, progress=False)
 
 
 def test_iter_fit_complains_at_once(trainer):

@@ -72,6 +72,13 @@ class Layer(ABC):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of one output for one input of ``input_shape``; both without the batch, as in (c, h, w)."""
 
+    def check_training(self, images: int, input_shape: Shape) -> None:
+        """Raise a `ShapeError` if so many images of ``input_shape``, which `output_shape` takes, cannot train together.
+
+        Most layers train on whatever they infer from, and do nothing here.
+        """
+        return
+
     def multiply_adds(self, input_shape: Shape) -> int:
         """Multiply-adds with weights that one input of ``input_shape`` costs in a forward pass; other work counts 0."""
         return 0

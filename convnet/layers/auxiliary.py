@@ -79,11 +79,14 @@ class AuxiliaryHead(Layer):
         return dy if dx is None else add(dy, dx)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """The shape of the input."""
-        shape = check_image_shape(input_shape, "AuxiliaryHead")
-        self._check_size(shape)
-        self.head.output_shape(shape)
-        return shape
+        """The shape of the input; what the head makes of it is no matter in inference."""
+        return check_image_shape(input_shape, "AuxiliaryHead")
+
+    def check_training(self, images: int, input_shape: Shape) -> None:
+        """Demand maps of at least ``least_size`` which the head takes."""
+        self._check_size(input_shape)
+        self.head.output_shape(input_shape)
+        self.head.check_training(images, input_shape)
 
     def named_children(self) -> Iterator[tuple[str, Layer]]:
         """Yield the layers of the head, as if they stood here."""

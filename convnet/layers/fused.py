@@ -227,6 +227,10 @@ class BatchNormReLU(Layer):
         shape = self.norm.output_shape(input_shape)
         return shape if self.pool is None else self.pool.output_shape(shape)
 
+    def check_training(self, images: int, input_shape: Shape) -> None:
+        """That of ``norm``."""
+        self.norm.check_training(images, input_shape)
+
 
 class AddReLU(Merge):
     """``relu(xs[0] + xs[1] + ...)``: the same numbers as `Add` and ReLU give, in one pass over memory for two arrays.
@@ -298,3 +302,7 @@ class BatchNormAddReLU(Merge):
     def output_shape(self, input_shapes: Sequence[Shape]) -> Shape:
         """The shape of both inputs."""
         return one_shape([self.norm.output_shape(input_shapes[0]), *input_shapes[1:]], "Add")
+
+    def check_training(self, images: int, input_shapes: Sequence[Shape]) -> None:
+        """That of ``norm``."""
+        self.norm.check_training(images, input_shapes[0])

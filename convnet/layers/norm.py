@@ -111,6 +111,15 @@ class BatchNorm2d(Layer):
         """The shape of the input."""
         return check_image_shape(input_shape, "BatchNorm2d", self.num_features)
 
+    def check_training(self, images: int, input_shape: Shape) -> None:
+        """Demand more than one value a channel, or none."""
+        _, h, w = input_shape
+        if images * h * w == 1:
+            raise ShapeError(
+                "BatchNorm2d: expected more than one value a channel in training, "
+                f"got x of shape {(images, *input_shape)}; take larger batches or images"
+            )
+
     def _normalize(self, x: np.ndarray, ctx: Context | None, relu: bool, add: np.ndarray | None = None) -> np.ndarray:
         x, (w, b) = self._checked(x, ctx), self._values()
         if ctx is None:
@@ -130,10 +139,8 @@ class BatchNorm2d(Layer):
 
     def _checked(self, x: np.ndarray, ctx: Context | None) -> np.ndarray:
         x = check_images(x, "BatchNorm2d", self.num_features, self.running_mean.dtype)
-        if ctx is not None and x.size == self.num_features:
-            raise ShapeError(
-                f"BatchNorm2d: expected more than one value a channel in training, got x of shape {x.shape}"
-            )
+        if ctx is not None:
+            self.check_training(len(x), x.shape[1:])
         return x
 
     def _normalize_backward(

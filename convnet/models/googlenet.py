@@ -65,7 +65,7 @@ def googlenet(
         Channels of the images.
     auxiliary : bool
         Whether two heads in the middle train with a loss of weight 0.3 each, see `AuxiliaryHead`. They need images from
-        63x63 on; inference does without them.
+        63x63 on; inference does without them, from 15x15 on.
     dropout, auxiliary_dropout : float
         Share of the numbers before the last dense layer, of the network and of the heads, that a training pass zeroes.
     rng : int or numpy.random.Generator, optional

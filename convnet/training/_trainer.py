@@ -17,7 +17,7 @@ from convnet.layers import Layer
 from convnet.losses import Loss, auxiliary_loss
 from convnet.optim import Optimizer
 from convnet.settings import integer
-from convnet.training._arrays import Data, as_floats, checked_data, checked_images
+from convnet.training._arrays import Data, as_floats, check_batches, checked_data, checked_images
 from convnet.training._average import WeightAverage
 from convnet.training._history import Epoch, History
 from convnet.training._interrupt import InterruptBetweenSteps
@@ -151,7 +151,8 @@ class Trainer:
         Raises
         ------
         SettingError, ShapeError, DTypeError, DataError
-            If settings or data are wrong; before any work.
+            If settings or data are wrong, or the last batch of an epoch is one that cannot train, as a single image under
+            a batch norm of 1x1 maps; before any work.
         DivergedError
             If the loss stops being finite, or the norm of gradients to be clipped; the weights are then those of the
             step before.
@@ -198,6 +199,7 @@ class Trainer:
         x, y = checked_data("Trainer.fit", arrays, self.model, self._dtype)
         threads = 0 if augment is None else workers
         training = train if isinstance(train, DataLoader) else DataLoader(x, y, size, shuffle, augment, rng, threads)
+        check_batches("Trainer.fit", x, training.batch_size, self.model)
         validating = None
         if validation is not None:
             x, y = checked_data("Trainer.fit validation", validation, self.model, self._dtype)
