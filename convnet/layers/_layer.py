@@ -11,7 +11,7 @@ import numpy as np
 from convnet.context import Context
 from convnet.errors import WeightsError
 from convnet.parameter import Parameter
-from convnet.shapes import Window
+from convnet.windows import Window
 
 Shape = tuple[int, ...]
 

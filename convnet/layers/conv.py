@@ -15,8 +15,9 @@ from convnet.layers._geometry import brief, canonical_padding
 from convnet.layers._layer import Layer, Shape
 from convnet.parameter import Parameter
 from convnet.settings import Seed, generator, integer
-from convnet.shapes import IntPair, Padding, Window, conv2d_output_size, dilated, pair
+from convnet.shapes import IntPair, Padding, conv2d_output_size, conv2d_padding, pair
 from convnet.upsampling import conv_transpose2d_output_size
+from convnet.windows import Window, dilated, sliding, spreading
 
 __all__ = ["Conv2d", "ConvTranspose2d"]
 
@@ -134,7 +135,9 @@ class Conv2d(Layer):
 
     def window(self, input_shape: Shape) -> Window:
         """The dilated kernel, moved by the stride."""
-        return Window(dilated(self.kernel_size, self.dilation), self.stride)
+        _, h, w = input_shape
+        (top, _), (left, _) = conv2d_padding(self.padding, (h, w), self.kernel_size, self.stride, self.dilation)
+        return sliding(dilated(self.kernel_size, self.dilation), self.stride, (top, left))
 
     def _settings(self) -> str:
         return brief(
@@ -269,6 +272,10 @@ class ConvTranspose2d(Layer):
         """``h * w`` times the number of weights."""
         _, h, w = check_image_shape(input_shape, "ConvTranspose2d", self.in_channels)
         return h * w * self.weight.size
+
+    def window(self, input_shape: Shape) -> Window:
+        """The pixels spread over one of the output."""
+        return spreading(self.kernel_size, self.stride, self.padding, self.dilation)
 
     def _settings(self) -> str:
         return brief(

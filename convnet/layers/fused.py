@@ -29,7 +29,8 @@ from convnet.layers.dense import Dense
 from convnet.layers.merge import Gradients, Merge, merged
 from convnet.layers.norm import BatchNorm2d
 from convnet.layers.pool import MaxPool2d
-from convnet.shapes import Window, one_shape
+from convnet.shapes import one_shape
+from convnet.windows import Window
 
 __all__ = ["AddReLU", "BatchNormAddReLU", "BatchNormReLU", "ConvReLU", "DenseReLU", "lies_side_by_side"]
 

@@ -16,7 +16,7 @@ from convnet.functional import add
 from convnet.layers._checks import as_array
 from convnet.layers._layer import Layer, Shape
 from convnet.layers.merge import Merge
-from convnet.shapes import Window
+from convnet.windows import Window
 
 __all__ = ["Graph", "Node"]
 

@@ -151,8 +151,7 @@ class Trainer:
         Raises
         ------
         SettingError, ShapeError, DTypeError, DataError
-            If settings or data are wrong, or the last batch of an epoch is one that cannot train, as a single image under
-            a batch norm of 1x1 maps; before any work.
+            If settings or data are wrong, or a last batch of one image cannot train; before any work.
         DivergedError
             If the loss stops being finite, or the norm of gradients to be clipped; the weights are then those of the
             step before.
