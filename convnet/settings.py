@@ -39,8 +39,10 @@ def integer(value: object, name: str, least: int = 1) -> int:
     return number
 
 
-def real(value: object, name: str, least: float = 0.0, below: float = math.inf) -> float:
-    """Return ``value`` as a float if ``least <= value < below``; NaN never is, and True and False are no numbers.
+def real(value: object, name: str, least: float = 0.0, below: float = math.inf, most: float = math.inf) -> float:
+    """Return ``value`` as a float if it lies from ``least`` to ``most`` and ``below`` that bound.
+
+    NaN does not, nor do infinity, True and False.
 
     Raises
     ------
@@ -52,10 +54,14 @@ def real(value: object, name: str, least: float = 0.0, below: float = math.inf) 
     >>> real(1, "SGD lr")
     1.0
     """
-    expected = f"a finite number of at least {least:g}" if below == math.inf else f"a number in [{least:g}, {below:g})"
-    if not isinstance(value, Real) or isinstance(value, bool) or not least <= float(value) < below:
-        raise SettingError(f"{name}: expected {expected}, got {value!r}")
-    return float(value)
+    if isinstance(value, Real) and not isinstance(value, bool) and least <= float(value) <= most and value < below:
+        return float(value)
+    expected = f"a finite number of at least {least:g}"
+    if below < math.inf:
+        expected = f"a number in [{least:g}, {below:g})"
+    elif most < math.inf:
+        expected = f"a number in [{least:g}, {most:g}]"
+    raise SettingError(f"{name}: expected {expected}, got {value!r}")
 
 
 def flag(value: object, name: str) -> bool:

@@ -144,5 +144,7 @@ def test_too_small_a_map_is_refused_in_training():
     ("settings", "text"), [((-1,), "weight: .*-1"), ((0.3, 0), "least_size: .* at least 1, got 0")]
 )
 def test_settings_are_checked(settings, text):
+    with pytest.raises(SettingError, match="AuxiliaryHead head: expected a Layer, got 3"):
+        AuxiliaryHead(3)
     with pytest.raises(SettingError, match=f"AuxiliaryHead {text}"):
         AuxiliaryHead(Flatten(), *settings)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from convnet.data import DataLoader
-from convnet.errors import DataError, DTypeError, SettingError, ShapeError
+from convnet.errors import DataError, DivergedError, DTypeError, SettingError, ShapeError
 from convnet.inference import fuse
 from convnet.layers import BatchNorm2d, Conv2d, Flatten, Graph, ReLU, Sequential
 from convnet.losses import SoftmaxCrossEntropy
@@ -85,6 +85,35 @@ def test_a_last_batch_that_batch_norm_cannot_train_on_is_refused_before_any_work
 def test_iter_fit_complains_at_once(trainer):
     with pytest.raises(SettingError, match="epochs"):
         trainer.iter_fit((X, Y), epochs=0)
+
+
+def test_a_trainer_is_made_of_the_right_parts():
+    model = Sequential(Conv2d(1, 1, 3))
+    for arguments, text in [
+        ((len, SoftmaxCrossEntropy(), SGD(0.1)), "model: expected Layer, got <built-in function len>"),
+        ((model, "ce", SGD(0.1)), "loss: expected Loss, got 'ce'"),
+        ((model, SoftmaxCrossEntropy(), 0.1), r"optimizer: expected Optimizer, got 0\.1"),
+        ((model, SoftmaxCrossEntropy(), SGD(0.1), 0.99), r"average: expected WeightAverage or None, got 0\.99"),
+    ]:
+        with pytest.raises(SettingError, match=f"^Trainer {text}"):
+            Trainer(*arguments[:3], average=arguments[3] if len(arguments) > 3 else None)
+
+
+def test_a_step_that_diverges_leaves_batch_norm_as_it_was(rng):
+    model = Sequential(
+        Conv2d(1, 4, 3, rng=0), BatchNorm2d(4), ReLU(), Conv2d(4, 4, 3, rng=1), BatchNorm2d(4), Flatten()
+    )
+    x, y = rng.random((6, 1, 6, 6), np.float32), np.arange(6)
+    trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(0.1))
+    trainer.step(x, y)
+    before, figures = model.state_dict(), trainer.evaluate((x, y))
+    bad = x.copy()
+    bad[3, 0, 2, 2] = np.inf
+    with np.errstate(invalid="ignore"), pytest.raises(DivergedError):
+        trainer.step(bad, y)
+    assert trainer.evaluate((x, y)) == figures
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
 
 
 def test_bad_batch_sizes_elsewhere(trainer):

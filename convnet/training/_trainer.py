@@ -73,6 +73,15 @@ class Trainer:
     """
 
     def __init__(self, model: Layer, loss: Loss, optimizer: Optimizer, *, average: WeightAverage | None = None) -> None:
+        for name, kind, value in (
+            ("model", Layer, model),
+            ("loss", Loss, loss),
+            ("optimizer", Optimizer, optimizer),
+            ("average", WeightAverage | None, average),
+        ):
+            if not isinstance(value, kind):
+                expected = getattr(kind, "__name__", "WeightAverage or None")
+                raise SettingError(f"Trainer {name}: expected {expected}, got {value!r}")
         if average is not None and average.source is not model:
             raise SettingError("Trainer average: expected an average of the model given, got one of another")
         self.model, self.loss, self.optimizer, self.average = model, loss, optimizer, average
@@ -102,7 +111,8 @@ class Trainer:
         ShapeError, DTypeError, DataError
             If the arrays do not fit the model or the loss.
         DivergedError
-            If the loss, or the norm of gradients to be clipped, is not finite; the weights then stay as they were.
+            If the loss, or the norm of gradients to be clipped, is not finite; the weights then stay as they were,
+            and running averages of batch normalisation took in finite numbers only.
         """
         return self._step(as_floats(np.asarray(x), self._dtype), np.asarray(y))[0]
 
