@@ -1,5 +1,6 @@
 import inspect
 import math
+import re
 
 import numpy as np
 import pytest
@@ -51,6 +52,15 @@ def test_an_unknown_model_is_told_the_known_ones():
     assert "resnet101" not in MODELS
     assert MODELS.get("resnet101") is None
     assert not hasattr(models, "resnet101")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_model_documents_its_arguments(name):
+    text = inspect.getdoc(MODELS[name])
+    arguments = re.search(r"^Parameters\n-+\n(.*)\n\nReturns\n-+\nSequential\n", text, re.S | re.M)[1]
+    listed = re.findall(r"^(\w[\w, ]*) : ", arguments, re.M)
+    assert ", ".join(listed).split(", ") == list(inspect.signature(MODELS[name]).parameters)
+    assert "\nRaises\n------\nSettingError\n" in text
 
 
 INTEGERS = {"expected an integer of at least 1, got 0": 0, "expected an integer, got '10'": "10", "got True": True}

@@ -70,15 +70,54 @@ def resnet18(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng:
 
 
 def resnet34(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng: Seed = None) -> Sequential:
-    """ResNet-34, of sixteen blocks: 21,797,672 parameters; all else as `resnet18`."""
+    """ResNet-34 for 224x224 images, `resnet18` with sixteen blocks: 21,797,672 parameters.
+
+    Parameters
+    ----------
+    classes, in_channels : int
+        Outputs, and channels of the images.
+    width : int
+        Channels of the first blocks; the others have 2, 4 and 8 times as many.
+    rng : int or numpy.random.Generator, optional
+        Where the first weights come from.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes are taken too.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+    """
     return _resnet("resnet34", _basic_block, (3, 4, 6, 3), classes, in_channels, width, rng)
 
 
 def resnet50(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng: Seed = None) -> Sequential:
-    """ResNet-50: 25,557,032 parameters.
+    """ResNet-50 for 224x224 images: 25,557,032 parameters.
 
     As `resnet18`, with sixteen blocks of a 1x1, a 3x3 and a 1x1 convolution, the last of four times the channels. The
     stride lies in the 3x3 convolution, as in torchvision; the paper has it in the 1x1 before.
+
+    Parameters
+    ----------
+    classes, in_channels : int
+        Outputs, and channels of the images.
+    width : int
+        Channels of the first blocks; the others have 2, 4 and 8 times as many.
+    rng : int or numpy.random.Generator, optional
+        Where the first weights come from.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes are taken too.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
     """
     return _resnet("resnet50", _bottleneck, (3, 4, 6, 3), classes, in_channels, width, rng)
 
@@ -137,7 +176,29 @@ def resnet56(
     shortcut: Literal["A", "B"] = "A",
     rng: Seed = None,
 ) -> Sequential:
-    """ResNet-56, of 27 blocks: 853,018 parameters, or 855,770 with shortcut B; all else as `resnet20`."""
+    """ResNet-56 for 32x32 images, `resnet20` with 27 blocks: 853,018 parameters, or 855,770 with shortcut B.
+
+    Parameters
+    ----------
+    classes, in_channels : int
+        Outputs, and channels of the images.
+    width : int
+        Channels of the first group.
+    shortcut : {"A", "B"}
+        What is added where a block halves the map: its every second pixel (A) or a 1x1 convolution of stride 2 (B).
+    rng : int or numpy.random.Generator, optional
+        Where the first weights come from.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 32, 32) to logits (n, classes); other sizes are taken too.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range, or there is no such shortcut.
+    """
     return _resnet_for_cifar("resnet56", 9, classes, in_channels, width, shortcut, rng)
 
 

@@ -83,7 +83,31 @@ def vgg11(
     dropout: float = 0.5,
     rng: Seed = None,
 ) -> Sequential:
-    """VGG-11, configuration A: 132,863,336 parameters; all else as `vgg16`."""
+    """VGG-11 for 224x224 images, configuration A of the paper of `vgg16`: 132,863,336 parameters.
+
+    Parameters
+    ----------
+    classes, in_channels : int
+        Outputs, and channels of the images.
+    batch_norm : bool
+        Whether batch normalisation follows each convolution.
+    hidden : int
+        Width of the two dense layers before the last.
+    dropout : float
+        Share of the numbers between the dense layers that a training pass zeroes.
+    rng : int or numpy.random.Generator, optional
+        Where the first weights and the masks of dropout come from.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes from 32x32 on are taken too.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+    """
     return _vgg("vgg11", (1, 1, 2, 2, 2), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
@@ -96,7 +120,31 @@ def vgg13(
     dropout: float = 0.5,
     rng: Seed = None,
 ) -> Sequential:
-    """VGG-13, configuration B: 133,047,848 parameters; all else as `vgg16`."""
+    """VGG-13 for 224x224 images, configuration B of the paper of `vgg16`: 133,047,848 parameters.
+
+    Parameters
+    ----------
+    classes, in_channels : int
+        Outputs, and channels of the images.
+    batch_norm : bool
+        Whether batch normalisation follows each convolution.
+    hidden : int
+        Width of the two dense layers before the last.
+    dropout : float
+        Share of the numbers between the dense layers that a training pass zeroes.
+    rng : int or numpy.random.Generator, optional
+        Where the first weights and the masks of dropout come from.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes from 32x32 on are taken too.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+    """
     return _vgg("vgg13", (2, 2, 2, 2, 2), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
@@ -109,7 +157,31 @@ def vgg19(
     dropout: float = 0.5,
     rng: Seed = None,
 ) -> Sequential:
-    """VGG-19, configuration E: 143,667,240 parameters; all else as `vgg16`."""
+    """VGG-19 for 224x224 images, configuration E of the paper of `vgg16`: 143,667,240 parameters.
+
+    Parameters
+    ----------
+    classes, in_channels : int
+        Outputs, and channels of the images.
+    batch_norm : bool
+        Whether batch normalisation follows each convolution.
+    hidden : int
+        Width of the two dense layers before the last.
+    dropout : float
+        Share of the numbers between the dense layers that a training pass zeroes.
+    rng : int or numpy.random.Generator, optional
+        Where the first weights and the masks of dropout come from.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes from 32x32 on are taken too.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+    """
     return _vgg("vgg19", (2, 2, 4, 4, 4), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
