@@ -90,10 +90,10 @@ def test_iter_fit_complains_at_once(trainer):
 def test_a_trainer_is_made_of_the_right_parts():
     model = Sequential(Conv2d(1, 1, 3))
     for arguments, text in [
-        ((len, SoftmaxCrossEntropy(), SGD(0.1)), "model: expected Layer, got <built-in function len>"),
-        ((model, "ce", SGD(0.1)), "loss: expected Loss, got 'ce'"),
-        ((model, SoftmaxCrossEntropy(), 0.1), r"optimizer: expected Optimizer, got 0\.1"),
-        ((model, SoftmaxCrossEntropy(), SGD(0.1), 0.99), r"average: expected WeightAverage or None, got 0\.99"),
+        ((len, SoftmaxCrossEntropy(), SGD(0.1)), "model: expected a Layer, got <built-in function len>"),
+        ((model, "ce", SGD(0.1)), "loss: expected a Loss, got 'ce'"),
+        ((model, SoftmaxCrossEntropy(), 0.1), r"optimizer: expected an Optimizer, got 0\.1"),
+        ((model, SoftmaxCrossEntropy(), SGD(0.1), 0.99), r"average: expected a WeightAverage or None, got 0\.99"),
     ]:
         with pytest.raises(SettingError, match=f"^Trainer {text}"):
             Trainer(*arguments[:3], average=arguments[3] if len(arguments) > 3 else None)

@@ -73,14 +73,13 @@ class Trainer:
     """
 
     def __init__(self, model: Layer, loss: Loss, optimizer: Optimizer, *, average: WeightAverage | None = None) -> None:
-        for name, kind, value in (
-            ("model", Layer, model),
-            ("loss", Loss, loss),
-            ("optimizer", Optimizer, optimizer),
-            ("average", WeightAverage | None, average),
+        for name, value, kind, expected in (
+            ("model", model, Layer, "a Layer"),
+            ("loss", loss, Loss, "a Loss"),
+            ("optimizer", optimizer, Optimizer, "an Optimizer"),
+            ("average", average, WeightAverage | None, "a WeightAverage or None"),
         ):
             if not isinstance(value, kind):
-                expected = getattr(kind, "__name__", "WeightAverage or None")
                 raise SettingError(f"Trainer {name}: expected {expected}, got {value!r}")
         if average is not None and average.source is not model:
             raise SettingError("Trainer average: expected an average of the model given, got one of another")
