@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convnet.errors import ShapeError
+from convnet.settings import Seed, generator
 
 __all__ = [
     "constant",
@@ -28,7 +29,6 @@ __all__ = [
 ]
 
 Shape = tuple[int, ...]
-Seed = int | np.random.Generator | None
 
 
 def fans(shape: Shape) -> tuple[int, int]:
@@ -51,14 +51,14 @@ def fans(shape: Shape) -> tuple[int, int]:
 
 
 def _normal(shape: Shape, variance: float, rng: Seed, dtype: npt.DTypeLike) -> np.ndarray:
-    values: np.ndarray = np.random.default_rng(rng).standard_normal(shape, dtype)  # type: ignore[arg-type]
+    values: np.ndarray = generator(rng, "initializers").standard_normal(shape, dtype)  # type: ignore[arg-type]
     values *= math.sqrt(variance)
     return values
 
 
 def _uniform(shape: Shape, variance: float, rng: Seed, dtype: npt.DTypeLike) -> np.ndarray:
     """Draw from ``[-a, a)``, whose variance is ``a**2 / 3``."""
-    values: np.ndarray = np.random.default_rng(rng).random(shape, dtype)  # type: ignore[arg-type]
+    values: np.ndarray = generator(rng, "initializers").random(shape, dtype)  # type: ignore[arg-type]
     values -= 0.5
     values *= 2 * math.sqrt(3 * variance)
     return values

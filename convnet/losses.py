@@ -291,7 +291,7 @@ def _one_hot(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
 
 def _checked_weights(class_weights: Sequence[float] | np.ndarray) -> np.ndarray:
-    weights = np.asarray(class_weights, np.float64)
+    weights = _numbers(class_weights)
     if weights.ndim != 1 or not np.all((weights >= 0) & np.isfinite(weights)):
         expected = "one finite number of at least 0 a class"
         raise SettingError(f"SoftmaxCrossEntropy class_weights: expected {expected}, got {class_weights!r}")
@@ -299,11 +299,20 @@ def _checked_weights(class_weights: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def _checked_pos_weight(pos_weight: float | Sequence[float] | np.ndarray) -> np.ndarray:
-    weights = np.asarray(pos_weight, np.float64)
+    weights = _numbers(pos_weight)
     if weights.ndim > 1 or not np.all((weights >= 0) & np.isfinite(weights)):
         expected = "a finite number of at least 0, or one a class"
         raise SettingError(f"BinaryCrossEntropy pos_weight: expected {expected}, got {pos_weight!r}")
     return weights
+
+
+def _numbers(values: object) -> np.ndarray:
+    """Return ``values`` as float64, those that are no numbers as one NaN."""
+    try:
+        array = np.asarray(values)
+        return array.astype(np.float64) if array.dtype.kind in "iuf" else np.array(np.nan)
+    except (TypeError, ValueError):  # nested sequences of unequal lengths
+        return np.array(np.nan)
 
 
 def _check_probabilities(targets: np.ndarray, who: str) -> None:

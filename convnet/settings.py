@@ -3,14 +3,20 @@
 import math
 import operator
 from numbers import Real
+from typing import TypeAlias
+
+import numpy as np
 
 from convnet.errors import SettingError
 
-__all__ = ["integer", "real"]
+__all__ = ["Seed", "flag", "generator", "integer", "real"]
+
+Seed: TypeAlias = int | np.random.Generator | None
+"""Where random numbers come from: a seed, a generator that moves on, or a new seed each time."""
 
 
 def integer(value: object, name: str, least: int = 1) -> int:
-    """Return ``value`` as an int if it is an integer of at least ``least``.
+    """Return ``value`` as an int if it is an integer of at least ``least``; True and False are none.
 
     Raises
     ------
@@ -23,6 +29,8 @@ def integer(value: object, name: str, least: int = 1) -> int:
     3
     """
     try:
+        if isinstance(value, bool):
+            raise TypeError
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise SettingError(f"{name}: expected an integer, got {value!r}") from None
@@ -31,8 +39,10 @@ def integer(value: object, name: str, least: int = 1) -> int:
     return number
 
 
-def real(value: object, name: str, least: float = 0.0, below: float = math.inf) -> float:
-    """Return ``value`` as a float if ``least <= value < below``; NaN never is.
+def real(value: object, name: str, least: float = 0.0, below: float = math.inf, most: float = math.inf) -> float:
+    """Return ``value`` as a float if it lies from ``least`` to ``most`` and ``below`` that bound.
+
+    NaN does not, nor do infinity, True and False.
 
     Raises
     ------
@@ -44,7 +54,51 @@ def real(value: object, name: str, least: float = 0.0, below: float = math.inf) 
     >>> real(1, "SGD lr")
     1.0
     """
-    expected = f"a finite number of at least {least:g}" if below == math.inf else f"a number in [{least:g}, {below:g})"
-    if not isinstance(value, Real) or not least <= float(value) < below:
-        raise SettingError(f"{name}: expected {expected}, got {value!r}")
-    return float(value)
+    if isinstance(value, Real) and not isinstance(value, bool) and least <= float(value) <= most and value < below:
+        return float(value)
+    expected = f"a finite number of at least {least:g}"
+    if below < math.inf:
+        expected = f"a number in [{least:g}, {below:g})"
+    elif most < math.inf:
+        expected = f"a number in [{least:g}, {most:g}]"
+    raise SettingError(f"{name}: expected {expected}, got {value!r}")
+
+
+def flag(value: object, name: str) -> bool:
+    """Return ``value`` as a bool if it is one; a text such as "no" would count as yes.
+
+    Raises
+    ------
+    SettingError
+        If ``value`` is not True or False.
+
+    Examples
+    --------
+    >>> flag(True, "vgg16 batch_norm")
+    True
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise SettingError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
+
+
+def generator(rng: object, who: str) -> np.random.Generator:
+    """Return ``rng`` itself if it is a generator, a new one for a seed or None.
+
+    Raises
+    ------
+    SettingError
+        If ``rng`` is none of these, or a negative seed.
+
+    Examples
+    --------
+    >>> generator(7, "Conv2d").integers(10)
+    np.int64(9)
+    """
+    if rng is None or isinstance(rng, np.random.Generator):
+        return np.random.default_rng(rng)
+    try:
+        return np.random.default_rng(integer(rng, "seed", least=0))
+    except SettingError:
+        expected = "an integer of at least 0, a numpy.random.Generator or None"
+        raise SettingError(f"{who} rng: expected {expected}, got {rng!r}") from None

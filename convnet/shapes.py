@@ -1,7 +1,7 @@
 """Output sizes and padding: integers in, integers out, no arrays."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, SupportsIndex, TypeAlias
+from typing import Literal, SupportsIndex, TypeAlias
 
 from convnet.errors import SettingError, ShapeError
 from convnet.settings import integer
@@ -13,67 +13,15 @@ Sides: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 AXES = ("height", "width")
 
 __all__ = [
-    "Window",
     "concat_shape",
     "conv2d_output_size",
     "conv2d_padding",
-    "covering",
-    "dilated",
     "gated_shape",
     "one_shape",
     "pair",
     "pool2d_output_size",
     "pool2d_padding",
 ]
-
-
-class Window(NamedTuple):
-    """The part of an input that one pixel of an output sees, (vertical, horizontal): its size, and its step a pixel.
-
-    Examples
-    --------
-    Two 3x3 convolutions see as much as one of 5x5:
-
-    >>> Window((3, 3)).then(Window((3, 3)))
-    Window(size=(5, 5), step=(1, 1))
-    """
-
-    size: tuple[int, int] = (1, 1)
-    step: tuple[int, int] = (1, 1)
-
-    def then(self, other: "Window") -> "Window":
-        """What a pixel sees through two layers."""
-        (h, w), (dy, dx) = self
-        size = h + (other.size[0] - 1) * dy, w + (other.size[1] - 1) * dx
-        return Window(size, (dy * other.step[0], dx * other.step[1]))
-
-    def beside(self, other: "Window") -> "Window":
-        """The larger of two along each axis: what a pixel sees where paths meet."""
-        size = max(self.size[0], other.size[0]), max(self.size[1], other.size[1])
-        return Window(size, (max(self.step[0], other.step[0]), max(self.step[1], other.step[1])))
-
-
-def dilated(kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
-    """Size of a window whose taps lie ``dilation`` apart.
-
-    Examples
-    --------
-    >>> dilated((3, 3), (1, 2))
-    (3, 5)
-    """
-    return (kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1
-
-
-def covering(size: tuple[int, int], output_size: tuple[int, int]) -> Window:
-    """Largest of the windows ``floor(i h / o)`` to ``ceil((i + 1) h / o)`` of an adaptive pooling, and largest step.
-
-    Examples
-    --------
-    >>> covering((7, 7), (1, 3))
-    Window(size=(7, 3), step=(7, 3))
-    """
-    sizes = [max(-(-(i + 1) * h // o) - i * h // o for i in range(o)) for h, o in zip(size, output_size, strict=True)]
-    return Window((sizes[0], sizes[1]), (-(-size[0] // output_size[0]), -(-size[1] // output_size[1])))
 
 
 def pair(value: IntPair, name: str, least: int = 1) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import numpy as np
 from convnet.context import Context
 from convnet.errors import SettingError
 from convnet.layers import Graph, Layer
-from convnet.shapes import Window
+from convnet.windows import Window
 
 __all__ = ["Row", "Summary", "summary"]
 

@@ -146,11 +146,17 @@ SHAPE_ERRORS = [
     (lambda: _pool_backward(X, CODES), "batch_norm_relu_pool_backward: expected dy of shape (2, 3, 2, 2), got"),
     (lambda: _pool_backward(POOLED, CODES[:1]), "expected codes of shape (2, 3, 2, 2), got (1, 3, 2, 2)"),
     (lambda: group_norm(X[0], 3), "group_norm: expected x of shape (n, c, h, w), got (3, 5, 5)"),
-    (lambda: group_norm(X, 2), "group_norm: expected channels that are a multiple of groups=2, got x of shape (2, 3,"),
+    (
+        lambda: group_norm(X, 2),
+        "group_norm: expected channels that are a multiple of num_groups=2, got x of shape (2, 3,",
+    ),
     (lambda: group_norm(X, 3, FEW), "group_norm: expected weight of shape (3,), got (2,)"),
     (lambda: group_norm(X, 3, None, FEW), "group_norm: expected bias of shape (3,), got (2,)"),
     (lambda: group_norm_backward(DY, X, Z[:2], Z[:2]), "group_norm_backward: expected dy of shape (2, 3, 5, 5), got"),
-    (lambda: group_norm_backward(X, X, FEW, FEW), "group_norm_backward: expected mean of shape (2, groups), got (2,)"),
+    (
+        lambda: group_norm_backward(X, X, FEW, FEW),
+        "group_norm_backward: expected mean of shape (2, num_groups), got (2,)",
+    ),
     (
         lambda: group_norm_backward(X, X, Z[:2, :3], Z[:2]),
         "group_norm_backward: expected var of shape (2, 3), got (2, 4)",
@@ -298,7 +304,7 @@ DTYPE_ERRORS = [
 
 SETTING_ERRORS = [
     (lambda: batch_norm_relu_pool(X, pool=1), "batch_norm_relu_pool: expected pool windows of 2 to 255 elements"),
-    (lambda: group_norm(X, 0), "group_norm groups: expected an integer of at least 1, got 0"),
+    (lambda: group_norm(X, 0), "group_norm num_groups: expected an integer of at least 1, got 0"),
     (lambda: group_norm(X, 3, eps=-1), "group_norm eps: expected a finite number of at least 0, got -1"),
     (lambda: local_response_norm(X, 0), "local_response_norm size: expected an integer of at least 1, got 0"),
     (lambda: local_response_norm(X, 5, beta=-1), "local_response_norm beta: expected a finite number of at least 0"),

@@ -21,6 +21,7 @@ from convnet.functional import (
     softmax,
     softmax_backward,
 )
+from convnet.layers import ELU
 
 A = 0.75
 OF_RESULT = ("sigmoid", "tanh")
@@ -154,3 +155,9 @@ def test_softmax_of_maps_is_channels_last(dtype, rng):
     y = softmax(rng.standard_normal((2, 3, 4, 5)).astype(dtype))
     assert y.transpose(0, 2, 3, 1).flags.c_contiguous
     assert softmax_backward(y, y).transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_the_parameter_has_a_name():
+    x = np.array([-1.0, 2.0])
+    np.testing.assert_array_equal(activation(x, "elu", alpha=2.0), ELU(alpha=2)(x))
+    np.testing.assert_array_equal(activation_backward(x, x, "leaky_relu", alpha=0.5), [-0.5, 2])

@@ -13,6 +13,7 @@ from layouts import LAYOUTS, freeze, is_channels_last
 from oracles import along_channels
 
 from convnet.functional import group_norm, group_norm_backward
+from convnet.layers import GroupNorm
 
 EPS = 1e-3
 SHAPES = [((1, 1, 1, 1), 1), ((2, 6, 4, 5), 3), ((3, 64, 9, 9), 8), ((1, 48, 50, 41), 6), ((2, 130, 7, 7), 1),
@@ -152,3 +153,8 @@ def test_an_empty_batch(dtype):
     assert dx.shape == x.shape
     assert not dweight.any()
     assert not dbias.any()
+
+
+def test_settings_have_the_names_of_the_layer(rng):
+    x = rng.random((2, 4, 3, 3))
+    np.testing.assert_array_equal(group_norm(x, num_groups=2)[0], GroupNorm(2, 4, dtype=np.float64)(x))

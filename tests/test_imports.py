@@ -17,7 +17,7 @@ LAYERS = [
     {"errors"},
     {"settings"},
     {"shapes", "threads"},
-    {"upsampling"},
+    {"upsampling", "windows"},
     {"kernels"},
     {"functional"},
     {"parameter", "initializers", "context", "versions"},

@@ -134,14 +134,17 @@ def test_too_small_a_map_is_refused_in_training():
     with pytest.raises(ShapeError, match=text):
         net.forward(x, Context())
     with pytest.raises(ShapeError, match=text):
-        net.output_shape((2, 5, 7))
+        net.check_training(1, (2, 5, 7))
+    assert net.output_shape((2, 5, 7)) == (5,)
     with pytest.raises(ShapeError, match=r"Sequential\[aux\] Sequential\[conv\] Conv2d"):
-        Sequential({"aux": AuxiliaryHead(net[1].head)}).output_shape((3, 5, 7))
+        Sequential({"aux": AuxiliaryHead(net[1].head)}).check_training(1, (3, 5, 7))
 
 
 @pytest.mark.parametrize(
     ("settings", "text"), [((-1,), "weight: .*-1"), ((0.3, 0), "least_size: .* at least 1, got 0")]
 )
 def test_settings_are_checked(settings, text):
+    with pytest.raises(SettingError, match="AuxiliaryHead head: expected a Layer, got 3"):
+        AuxiliaryHead(3)
     with pytest.raises(SettingError, match=f"AuxiliaryHead {text}"):
         AuxiliaryHead(Flatten(), *settings)

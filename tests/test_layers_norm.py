@@ -149,8 +149,11 @@ def test_bad_settings_are_refused():
         BatchNorm2d(0)
     with pytest.raises(SettingError, match="BatchNorm2d eps: expected a finite number of at least 0, got -1"):
         BatchNorm2d(2, -1)
-    with pytest.raises(SettingError, match="BatchNorm2d momentum: expected a finite number of at least 0, got 'fast'"):
+    with pytest.raises(SettingError, match=r"BatchNorm2d momentum: expected a number in \[0, 1\], got 'fast'"):
         BatchNorm2d(2, momentum="fast")
+    with pytest.raises(SettingError, match=r"BatchNorm2d momentum: expected a number in \[0, 1\], got 5"):
+        BatchNorm2d(2, momentum=5)
+    assert BatchNorm2d(2, momentum=1).momentum == 1
     with pytest.raises(DTypeError, match="BatchNorm2d: expected dtype float32 or float64, got float16"):
         BatchNorm2d(2, dtype=np.float16)
 
@@ -174,3 +177,15 @@ def test_the_count_of_batches_may_be_missing():
     assert model.load_state_dict(state) == ([], [])
     assert model[0].num_batches_tracked == 3
     assert model[0].running_mean.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan, 1e38])
+def test_statistics_that_are_not_finite_move_no_average(bad, dtype):
+    """The variance of 1e38 is no float32, but a float64."""
+    layer = BatchNorm2d(1, dtype=dtype)
+    with np.errstate(invalid="ignore"):
+        layer.forward(np.array([0, bad], dtype).reshape(1, 1, 1, 2), Context())
+    moved = bad == 1e38 and dtype == np.float64
+    assert layer.num_batches_tracked == moved
+    assert moved or (layer.running_mean[0], layer.running_var[0]) == (0, 1)
+    assert np.isfinite(layer.running_var[0])

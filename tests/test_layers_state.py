@@ -63,6 +63,42 @@ def test_nothing_is_half_loaded(key, value, text):
         np.testing.assert_array_equal(old, before[name])
 
 
+def test_all_that_does_not_fit_is_named_at_once():
+    layer = Sequential(*(Dense(3, 3, rng=i) for i in range(4)))
+    before = layer.state_dict()
+    state = {name: old + 1 for name, old in before.items()} | {
+        "0.weight": np.zeros((2, 3)), "0.bias": np.zeros(3, np.int64), "1.bias": np.full(3, 1e300),
+        "9.bias": np.zeros(3), "2.bias": [[1], [2, 3]],
+    }  # fmt: skip
+    del state["3.bias"]
+    faults = [
+        r"Sequential: expected exactly the keys .* missing keys \['3.bias'\] and unexpected keys \['9.bias'\]",
+        r"0.weight: expected shape \(3, 3\), got \(2, 3\)",
+        r"0.bias: expected dtype float16, float32 or float64, got int64",
+        r"1.bias: expected values in the range of float32, got larger ones",
+        r"2.bias: expected an array that NumPy can read, got .*",
+    ]
+    with pytest.raises(WeightsError, match=f"^{'; '.join(faults)}$"):
+        layer.load_state_dict(state)
+    with pytest.raises(WeightsError, match=f"^Sequential: {'; '.join(faults[1:])}$"):
+        layer.load_state_dict(state, strict=False)
+    for name, old in layer.state_dict().items():
+        np.testing.assert_array_equal(old, before[name])
+
+
+def test_tensors_that_numpy_cannot_read_are_told_the_way():
+    torch = pytest.importorskip("torch")
+    layer = model()
+    tensors = {"0.bias": torch.ones(4, requires_grad=True), "1.bias": torch.ones(2, dtype=torch.bfloat16)}
+    for name, tensor in tensors.items():
+        with pytest.raises(
+            WeightsError, match=rf"{name}: expected an .*; convert .* tensor.detach\(\).float\(\).numpy"
+        ):
+            layer.load_state_dict(layer.state_dict() | {name: tensor})
+        layer.load_state_dict(layer.state_dict() | {name: tensor.detach().float().numpy()})
+    np.testing.assert_array_equal(layer[0].bias.value, np.ones(4))
+
+
 def test_missing_keys_are_named():
     state = model().state_dict()
     del state["0.weight"]

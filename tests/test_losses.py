@@ -193,7 +193,7 @@ def test_targets_that_are_no_probabilities(bad):
 
 
 def test_bad_pos_weights_are_refused():
-    for weights in (-1, math.nan, [1, math.inf], [[1, 2]]):
+    for weights in (-1, math.nan, [1, math.inf], [[1, 2]], "a", True, [[1], [1, 2]]):
         with pytest.raises(
             SettingError, match="pos_weight: expected a finite number of at least 0, or one a class, got"
         ):
@@ -257,7 +257,7 @@ def test_bad_targets_are_refused(loss):
 def test_bad_settings_are_refused():
     with pytest.raises(SettingError, match=r"label_smoothing: expected a number in \[0, 1\), got nan"):
         SoftmaxCrossEntropy(label_smoothing=math.nan)
-    for weights in ([1, -1], [1, math.nan], [[1, 2]]):
+    for weights in ([1, -1], [1, math.nan], [[1, 2]], "ab", {0: 1}, ["a", 1], [[1], [1, 2]]):
         with pytest.raises(SettingError, match="class_weights: expected one finite number of at least 0 a class, got"):
             SoftmaxCrossEntropy(class_weights=weights)
     with pytest.raises(ShapeError, match="SoftmaxCrossEntropy: expected 4 class weights, got"):

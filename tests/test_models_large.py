@@ -8,9 +8,11 @@ from convnet.inference import Predictor, fuse
 from convnet.layers import Context
 from convnet.losses import SoftmaxCrossEntropy, auxiliary_loss
 from convnet.models import MODELS, alexnet, googlenet, mobilenet_v1, mobilenet_v2, resnet18, resnet20, resnet56, vgg16
+from convnet.optim import SGD
 from convnet.parameter import Parameter
 from convnet.serialization import load
 from convnet.summary import summary
+from convnet.training import Trainer
 
 PUBLISHED = {
     "alexnet": 61_100_840,
@@ -149,9 +151,11 @@ def test_small_grey_images_are_taken_where_the_architecture_allows_it(name):
 def test_too_small_images_are_refused_with_the_least_size(name, settings, least):
     model = MODELS[name](classes=2, **settings, rng=Empty())
     assert model.output_shape((3, least, least)) == (2,)
+    model.check_training(2, (3, least, least))
     assert f"from {least}x{least} on" in " ".join(MODELS[name].__doc__.split())
+    refuse = model.check_training if settings.get("auxiliary") else lambda _, shape: model.output_shape(shape)
     with pytest.raises(ShapeError, match=rf"; images must be at least {least}x{least}$"):
-        model.output_shape((3, least, least - 1))
+        refuse(2, (3, least, least - 1))
     with pytest.raises(ShapeError, match=rf"; images must be at least {least}x{least}$"):
         model.forward(np.zeros((1, 3, least - 1, least), np.float32), Context())
 
@@ -163,6 +167,13 @@ def test_heads_are_for_training_only(rng):
     plain = googlenet(classes=4, rng=1)
     assert set(plain.load_state_dict(model.state_dict(), strict=False).missing_keys) == set()
     np.testing.assert_array_equal(plain(x), logits)
+    assert model.output_shape((3, 15, 15)) == plain.output_shape((3, 15, 15)) == (4,)
+    trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(0.1))
+    small, labels = x[:, :, :15, :15], np.array([0, 3])
+    assert trainer.predict(small).shape == Predictor(model, (3, 15, 15))(small).shape == (2, 4)
+    assert trainer.evaluate((small, labels))["loss"] > 0
+    with pytest.raises(ShapeError, match=r"^Trainer.fit: expected batches .* in training, .* at least 63x63$"):
+        trainer.iter_fit((x, labels), progress=False)
 
 
 @pytest.mark.parametrize("build", [resnet20, resnet56])

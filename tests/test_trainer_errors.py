@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from convnet.errors import DataError, DTypeError, SettingError, ShapeError
-from convnet.layers import Conv2d, Flatten, Sequential
+from convnet.data import DataLoader
+from convnet.errors import DataError, DivergedError, DTypeError, SettingError, ShapeError
+from convnet.inference import fuse
+from convnet.layers import BatchNorm2d, Conv2d, Flatten, Graph, ReLU, Sequential
 from convnet.losses import SoftmaxCrossEntropy
 from convnet.optim import SGD
 from convnet.training import Trainer
@@ -59,9 +61,59 @@ def test_bad_counts(trainer, name, value):
         trainer.fit((X, Y), **{name: value})
 
 
+def test_a_last_batch_that_batch_norm_cannot_train_on_is_refused_before_any_work(rng):
+    """The map in front of the second norm has one pixel, so one image is one value a channel."""
+    convs = [Conv2d(1, 2, 3, rng=0), Conv2d(2, 2, 2, rng=0)]
+    model = Sequential(convs[0], BatchNorm2d(2), ReLU(), convs[1], Graph({"n": (BatchNorm2d(2), "x")}), Flatten())
+    x, y = rng.random((9, 1, 4, 4), np.float32), np.arange(9) % 2
+    before = model.state_dict()
+    for net in model, fuse(model):
+        trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1))
+        for batches in {"train": (x, y), "batch_size": 4}, {"train": DataLoader(x, y, 2)}:
+            with pytest.raises(ShapeError) as caught:
+                trainer.iter_fit(**batches, progress=False)
+            text = str(caught.value)
+            assert "Trainer.fit: expected batches that the model can train on, got 9 images of shape (1, 4, 4)" in text
+            assert "the smallest of 1: " in text
+            assert "[n] BatchNorm2d: expected more than one value a channel in training, got x of shape (1, 2, " in text
+            assert text.endswith("; take larger batches or images")
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    Trainer(model, SoftmaxCrossEntropy(), SGD(0.1)).fit((x, y), batch_size=5, progress=False)
+
+
 def test_iter_fit_complains_at_once(trainer):
     with pytest.raises(SettingError, match="epochs"):
         trainer.iter_fit((X, Y), epochs=0)
+
+
+def test_a_trainer_is_made_of_the_right_parts():
+    model = Sequential(Conv2d(1, 1, 3))
+    for arguments, text in [
+        ((len, SoftmaxCrossEntropy(), SGD(0.1)), "model: expected a Layer, got <built-in function len>"),
+        ((model, "ce", SGD(0.1)), "loss: expected a Loss, got 'ce'"),
+        ((model, SoftmaxCrossEntropy(), 0.1), r"optimizer: expected an Optimizer, got 0\.1"),
+        ((model, SoftmaxCrossEntropy(), SGD(0.1), 0.99), r"average: expected a WeightAverage or None, got 0\.99"),
+    ]:
+        with pytest.raises(SettingError, match=f"^Trainer {text}"):
+            Trainer(*arguments[:3], average=arguments[3] if len(arguments) > 3 else None)
+
+
+def test_a_step_that_diverges_leaves_batch_norm_as_it_was(rng):
+    model = Sequential(
+        Conv2d(1, 4, 3, rng=0), BatchNorm2d(4), ReLU(), Conv2d(4, 4, 3, rng=1), BatchNorm2d(4), Flatten()
+    )
+    x, y = rng.random((6, 1, 6, 6), np.float32), np.arange(6)
+    trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(0.1))
+    trainer.step(x, y)
+    before, figures = model.state_dict(), trainer.evaluate((x, y))
+    bad = x.copy()
+    bad[3, 0, 2, 2] = np.inf
+    with np.errstate(invalid="ignore"), pytest.raises(DivergedError):
+        trainer.step(bad, y)
+    assert trainer.evaluate((x, y)) == figures
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
 
 
 def test_bad_batch_sizes_elsewhere(trainer):

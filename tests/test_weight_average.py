@@ -150,6 +150,8 @@ def test_bad_settings_are_refused():
     ]:
         with pytest.raises(SettingError, match=text):
             WeightAverage(model, **settings)
+    with pytest.raises(SettingError, match="WeightAverage model: expected a Layer, got 3"):
+        WeightAverage(3)
     with pytest.raises(
         SettingError, match="Trainer average: expected an average of the model given, got one of another"
     ):

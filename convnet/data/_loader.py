@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from convnet.data.transforms import Transform
 from convnet.errors import ShapeError
-from convnet.settings import integer
+from convnet.settings import Seed, generator, integer
 
 __all__ = ["DataLoader"]
 
@@ -83,7 +83,7 @@ class DataLoader:
         batch_size: int = 64,
         shuffle: bool = True,
         augment: Transform | None = None,
-        rng: int | np.random.Generator | None = 0,
+        rng: Seed = 0,
         workers: int = 1,
     ) -> None:
         self.x, self.y = np.asarray(x), np.asarray(y)
@@ -92,7 +92,7 @@ class DataLoader:
         self.batch_size = integer(batch_size, "DataLoader batch_size")
         self.workers = integer(workers, "DataLoader workers", least=0)
         self.shuffle, self.augment = shuffle, augment
-        self._rng = np.random.default_rng(rng)
+        self._rng = generator(rng, "DataLoader")
 
     def __len__(self) -> int:
         """Batches a pass."""

@@ -32,14 +32,14 @@ def _checked(name: str, who: str) -> None:
         raise SettingError(f"{who}: expected one of {', '.join(get_args(Function))}, got {name!r}")
 
 
-def activation(x: FloatArray, name: Function, a: float = 1.0) -> FloatArray:
+def activation(x: FloatArray, name: Function, alpha: float = 1.0) -> FloatArray:
     """Apply a function to each number; NaN stays NaN.
 
     ============  =========================================================  ==================================
     name          y                                                          paper
     ============  =========================================================  ==================================
-    leaky_relu    x where x > 0, else a x                                    Maas et al. 2013 (ICML 30)
-    elu           x where x > 0, else a (exp(x) - 1)                         Clevert et al., arXiv:1511.07289
+    leaky_relu    x where x > 0, else alpha x                                Maas et al. 2013 (ICML 30)
+    elu           x where x > 0, else alpha (exp(x) - 1)                     Clevert et al., arXiv:1511.07289
     gelu          x (1 + erf(x / sqrt(2))) / 2                               Hendrycks, Gimpel, arXiv:1606.08415
     gelu_tanh     x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x ** 3))) / 2       the same, section 2
     silu          x / (1 + exp(-x))                                          Ramachandran et al., arXiv:1710.05941
@@ -54,8 +54,8 @@ def activation(x: FloatArray, name: Function, a: float = 1.0) -> FloatArray:
     x : array of any shape, float32 or float64
     name : str
         Of the function.
-    a : float
-        The parameter of those that have one.
+    alpha : float
+        The slope of leaky_relu, or the limit of elu; the others have none.
 
     Returns
     -------
@@ -79,12 +79,12 @@ def activation(x: FloatArray, name: Function, a: float = 1.0) -> FloatArray:
     _checked(name, "activation")
 
     def kernel(source: FloatArray, result: FloatArray) -> None:
-        kernels.Activation(name, a, source.itemsize, source.size).run(source, result, 1)
+        kernels.Activation(name, alpha, source.itemsize, source.size).run(source, result, 1)
 
     return mapped(kernel, x, "activation")
 
 
-def activation_backward(dy: FloatArray, saved: FloatArray, name: Function, a: float = 1.0) -> FloatArray:
+def activation_backward(dy: FloatArray, saved: FloatArray, name: Function, alpha: float = 1.0) -> FloatArray:
     """Gradient of `activation`: dy times the derivative.
 
     Parameters
@@ -92,7 +92,7 @@ def activation_backward(dy: FloatArray, saved: FloatArray, name: Function, a: fl
     dy : array of saved's shape
     saved : array of any shape, float32 or float64
         The result for sigmoid and tanh, for the others x.
-    name, a
+    name, alpha
         As given to `activation`.
 
     Returns
@@ -112,7 +112,7 @@ def activation_backward(dy: FloatArray, saved: FloatArray, name: Function, a: fl
     _checked(name, who)
 
     def kernel(gradient: FloatArray, source: FloatArray, dx: FloatArray) -> None:
-        kernels.Activation(name, a, source.itemsize, source.size).gradient(gradient, source, dx, 1)
+        kernels.Activation(name, alpha, source.itemsize, source.size).gradient(gradient, source, dx, 1)
 
     return mapped_backward(kernel, dy, saved, who, "saved")
 

@@ -30,18 +30,20 @@ def _parameter(x: FloatArray, values: object, who: str, name: str) -> FloatArray
 
 
 def _operation(
-    x: FloatArray, groups: int, eps: float, weight: FloatArray | None, bias: FloatArray | None, who: str
+    x: FloatArray, num_groups: int, eps: float, weight: FloatArray | None, bias: FloatArray | None, who: str
 ) -> kernels.GroupNorm:
     _, c, h, w = x.shape
-    groups = integer(groups, f"{who} groups")
-    if c % groups:
-        raise ShapeError(f"{who}: expected channels that are a multiple of groups={groups}, got x of shape {x.shape}")
-    return kernels.GroupNorm(x.dtype.itemsize, h * w, c, groups, real(eps, f"{who} eps"), weight, bias)
+    num_groups = integer(num_groups, f"{who} num_groups")
+    if c % num_groups:
+        raise ShapeError(
+            f"{who}: expected channels that are a multiple of num_groups={num_groups}, got x of shape {x.shape}"
+        )
+    return kernels.GroupNorm(x.dtype.itemsize, h * w, c, num_groups, real(eps, f"{who} eps"), weight, bias)
 
 
 def group_norm(
     x: FloatArray,
-    groups: int,
+    num_groups: int,
     weight: FloatArray | None = None,
     bias: FloatArray | None = None,
     *,
@@ -55,7 +57,7 @@ def group_norm(
     Parameters
     ----------
     x : array of shape (n, c, h, w), float32 or float64
-    groups : int
+    num_groups : int
         Number of groups, a divisor of c: 1 normalises whole images, c each channel by itself.
     weight, bias : array of shape (c,), of x's type, optional
         Default: 1 and 0.
@@ -64,7 +66,7 @@ def group_norm(
     Returns
     -------
     y : array of shape (n, c, h, w), channels-last in memory
-    mean, var : array of shape (n, groups), float64
+    mean, var : array of shape (n, num_groups), float64
         Mean and mean squared deviation of each group, for `group_norm_backward`.
 
     Raises
@@ -84,9 +86,9 @@ def group_norm(
     """
     x = feature_maps(x, "group_norm")
     weight, bias = _parameter(x, weight, "group_norm", "weight"), _parameter(x, bias, "group_norm", "bias")
-    operation = _operation(x, groups, eps, weight, bias, "group_norm")
+    operation = _operation(x, num_groups, eps, weight, bias, "group_norm")
     n, c, h, w = x.shape
-    y, moments = empty((n, h, w, c), x.dtype), np.zeros((n, 2, groups))
+    y, moments = empty((n, h, w, c), x.dtype), np.zeros((n, 2, num_groups))
     operation.forward(to_nhwc(x).reshape(-1), y.reshape(-1), moments)
     return to_nchw(y), moments[:, 0], moments[:, 1]
 
@@ -114,7 +116,7 @@ def group_norm_backward(
     dy : array of shape (n, c, h, w), float32 or float64
     x, weight, eps
         As given to `group_norm`.
-    mean, var : array of shape (n, groups)
+    mean, var : array of shape (n, num_groups)
         What it returned.
     dx : bool
         Whether that gradient is wanted.
@@ -150,9 +152,9 @@ def group_norm_backward(
 
 
 def _moments(x: FloatArray, mean: Moments, var: Moments, who: str) -> Moments:
-    """Return both in one array (n, 2, groups)."""
+    """Return both in one array (n, 2, num_groups)."""
     if mean.ndim != 2 or len(mean) != len(x):
-        raise ShapeError(f"{who}: expected mean of shape ({len(x)}, groups), got {mean.shape}")
+        raise ShapeError(f"{who}: expected mean of shape ({len(x)}, num_groups), got {mean.shape}")
     expect_shape(var, mean.shape, who, "var")
     return np.stack([mean, var], axis=1).astype(np.float64)
 

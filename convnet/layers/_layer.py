@@ -11,7 +11,7 @@ import numpy as np
 from convnet.context import Context
 from convnet.errors import WeightsError
 from convnet.parameter import Parameter
-from convnet.shapes import Window
+from convnet.windows import Window
 
 Shape = tuple[int, ...]
 
@@ -71,6 +71,13 @@ class Layer(ABC):
     @abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of one output for one input of ``input_shape``; both without the batch, as in (c, h, w)."""
+
+    def check_training(self, images: int, input_shape: Shape) -> None:
+        """Raise a `ShapeError` if so many images of ``input_shape``, which `output_shape` takes, cannot train together.
+
+        Most layers train on whatever they infer from, and do nothing here.
+        """
+        return
 
     def multiply_adds(self, input_shape: Shape) -> int:
         """Multiply-adds with weights that one input of ``input_shape`` costs in a forward pass; other work counts 0."""
@@ -150,17 +157,25 @@ class Layer(ABC):
         Raises
         ------
         WeightsError
-            If names (when ``strict``), shapes or dtypes do not fit; the text names the key, expected and got.
+            If names (when ``strict``), shapes, dtypes or values do not fit; the text names every such key, with what
+            was expected and what came.
         """
-        arrays = self._state()
+        arrays, faults = self._state(), []
         missing = [name for name in arrays if name not in state and name.rpartition(".")[2] != OPTIONAL]
         unexpected = [name for name in state if name not in arrays]
         if strict and (missing or unexpected):
-            raise WeightsError(
-                f"{type(self).__name__}: expected exactly the keys of the model, "
-                f"got missing keys {missing} and unexpected keys {unexpected}"
+            faults.append(
+                f"expected exactly the keys of the model, got missing keys {missing} and unexpected keys {unexpected}"
             )
-        values = {name: _fitting(name, state[name], array) for name, array in arrays.items() if name in state}
+        values = {}
+        for name, array in arrays.items():
+            try:
+                if name in state:
+                    values[name] = _fitting(name, state[name], array)
+            except WeightsError as error:
+                faults.append(str(error))
+        if faults:
+            raise WeightsError(f"{type(self).__name__}: {'; '.join(faults)}")
         for name, value in values.items():
             arrays[name][...] = value
         return LoadReport(missing, unexpected)
@@ -176,7 +191,11 @@ class Layer(ABC):
 
 def _fitting(name: str, value: np.ndarray, array: np.ndarray) -> np.ndarray:
     """Return ``value`` in the dtype of ``array``, or say why it does not fit."""
-    value = np.asarray(value)
+    try:
+        value = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # PyTorch's of bfloat16, or that ask for a gradient
+        advice = "convert it first, a tensor as in tensor.detach().float().numpy()"
+        raise WeightsError(f"{name}: expected an array that NumPy can read, got {error}; {advice}") from error
     if value.shape != array.shape:
         raise WeightsError(f"{name}: expected shape {array.shape}, got {value.shape}")
     if array.dtype.kind != "f":

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from convnet.context import Auxiliary, Context
-from convnet.errors import ShapeError
+from convnet.errors import SettingError, ShapeError
 from convnet.functional import add
 from convnet.layers._checks import check_image_shape, check_images
 from convnet.layers._geometry import shortest
@@ -37,7 +37,7 @@ class AuxiliaryHead(Layer):
     Raises
     ------
     SettingError
-        If ``weight`` is no number of at least 0, or ``least_size`` no positive integers.
+        If ``head`` is no layer, ``weight`` no number of at least 0, or ``least_size`` no positive integers.
 
     Notes
     -----
@@ -56,6 +56,8 @@ class AuxiliaryHead(Layer):
     """
 
     def __init__(self, head: Layer, weight: float = 0.3, least_size: IntPair = 1) -> None:
+        if not isinstance(head, Layer):
+            raise SettingError(f"AuxiliaryHead head: expected a Layer, got {head!r}")
         self.head = head
         self.weight = real(weight, "AuxiliaryHead weight")
         self.least_size = pair(least_size, "AuxiliaryHead least_size")
@@ -79,11 +81,14 @@ class AuxiliaryHead(Layer):
         return dy if dx is None else add(dy, dx)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """The shape of the input."""
-        shape = check_image_shape(input_shape, "AuxiliaryHead")
-        self._check_size(shape)
-        self.head.output_shape(shape)
-        return shape
+        """The shape of the input; what the head makes of it is no matter in inference."""
+        return check_image_shape(input_shape, "AuxiliaryHead")
+
+    def check_training(self, images: int, input_shape: Shape) -> None:
+        """Demand maps of at least ``least_size`` which the head takes."""
+        self._check_size(input_shape)
+        self.head.output_shape(input_shape)
+        self.head.check_training(images, input_shape)
 
     def named_children(self) -> Iterator[tuple[str, Layer]]:
         """Yield the layers of the head, as if they stood here."""

@@ -14,9 +14,10 @@ from convnet.layers._checks import check_image_shape, check_images, float_dtype
 from convnet.layers._geometry import brief, canonical_padding
 from convnet.layers._layer import Layer, Shape
 from convnet.parameter import Parameter
-from convnet.settings import integer
-from convnet.shapes import IntPair, Padding, Window, conv2d_output_size, dilated, pair
+from convnet.settings import Seed, generator, integer
+from convnet.shapes import IntPair, Padding, conv2d_output_size, conv2d_padding, pair
 from convnet.upsampling import conv_transpose2d_output_size
+from convnet.windows import Window, dilated, sliding, spreading
 
 __all__ = ["Conv2d", "ConvTranspose2d"]
 
@@ -82,7 +83,7 @@ class Conv2d(Layer):
         groups: int = 1,
         bias: bool = True,
         *,
-        rng: int | np.random.Generator | None = None,
+        rng: Seed = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         self.in_channels = integer(in_channels, "Conv2d in_channels")
@@ -99,7 +100,7 @@ class Conv2d(Layer):
             )
         kind = float_dtype(dtype, "Conv2d")
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        self.weight = Parameter(he_normal(shape, rng, kind))
+        self.weight = Parameter(he_normal(shape, generator(rng, "Conv2d"), kind))
         self.bias = Parameter(zeros((self.out_channels,), kind)) if bias else None
 
     @property
@@ -134,7 +135,9 @@ class Conv2d(Layer):
 
     def window(self, input_shape: Shape) -> Window:
         """The dilated kernel, moved by the stride."""
-        return Window(dilated(self.kernel_size, self.dilation), self.stride)
+        _, h, w = input_shape
+        (top, _), (left, _) = conv2d_padding(self.padding, (h, w), self.kernel_size, self.stride, self.dilation)
+        return sliding(dilated(self.kernel_size, self.dilation), self.stride, (top, left))
 
     def _settings(self) -> str:
         return brief(
@@ -207,7 +210,7 @@ class ConvTranspose2d(Layer):
         bias: bool = True,
         dilation: IntPair = 1,
         *,
-        rng: int | np.random.Generator | None = None,
+        rng: Seed = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         self.in_channels = integer(in_channels, "ConvTranspose2d in_channels")
@@ -230,7 +233,7 @@ class ConvTranspose2d(Layer):
             )
         kind = float_dtype(dtype, "ConvTranspose2d")
         shape = (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
-        self.weight = Parameter(he_normal(shape, rng, kind))
+        self.weight = Parameter(he_normal(shape, generator(rng, "ConvTranspose2d"), kind))
         self.weight.value *= math.sqrt(self.out_channels * math.prod(self.stride) / self.in_channels)
         self.bias = Parameter(zeros((self.out_channels,), kind)) if bias else None
 
@@ -269,6 +272,10 @@ class ConvTranspose2d(Layer):
         """``h * w`` times the number of weights."""
         _, h, w = check_image_shape(input_shape, "ConvTranspose2d", self.in_channels)
         return h * w * self.weight.size
+
+    def window(self, input_shape: Shape) -> Window:
+        """The pixels spread over one of the output."""
+        return spreading(self.kernel_size, self.stride, self.padding, self.dilation)
 
     def _settings(self) -> str:
         return brief(

@@ -10,7 +10,7 @@ from convnet.initializers import lecun_normal, zeros
 from convnet.layers._checks import check_features, float_dtype
 from convnet.layers._layer import Layer, Shape
 from convnet.parameter import Parameter
-from convnet.settings import integer
+from convnet.settings import Seed, generator, integer
 
 __all__ = ["Dense"]
 
@@ -57,13 +57,13 @@ class Dense(Layer):
         out_features: int,
         bias: bool = True,
         *,
-        rng: int | np.random.Generator | None = None,
+        rng: Seed = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         self.in_features = integer(in_features, "Dense in_features")
         self.out_features = integer(out_features, "Dense out_features")
         kind = float_dtype(dtype, "Dense")
-        self.weight = Parameter(lecun_normal((self.out_features, self.in_features), rng, kind))
+        self.weight = Parameter(lecun_normal((self.out_features, self.in_features), generator(rng, "Dense"), kind))
         self.bias = Parameter(zeros((self.out_features,), kind)) if bias else None
 
     def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:

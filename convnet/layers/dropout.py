@@ -5,7 +5,7 @@ import numpy as np
 from convnet.context import Context
 from convnet.layers._checks import as_array, check_dtype
 from convnet.layers._layer import Layer, Shape
-from convnet.settings import real
+from convnet.settings import Seed, generator, real
 
 __all__ = ["Dropout"]
 
@@ -42,9 +42,9 @@ class Dropout(Layer):
     array([[0., 2., 2., 2.]])
     """
 
-    def __init__(self, rate: float = 0.5, *, rng: int | np.random.Generator | None = None) -> None:
+    def __init__(self, rate: float = 0.5, *, rng: Seed = None) -> None:
         self.rate = real(rate, "Dropout rate", below=1)
-        self.rng = np.random.default_rng(rng)
+        self.rng = generator(rng, "Dropout")
 
     def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
         """Return ``x`` itself in inference; in training ``x * mask / (1 - rate)``. Any shape."""

@@ -30,7 +30,8 @@ from convnet.layers.merge import Gradients, Merge, merged
 from convnet.layers.norm import BatchNorm2d
 from convnet.layers.pool import MaxPool2d
 from convnet.settings import real
-from convnet.shapes import Window, one_shape
+from convnet.shapes import one_shape
+from convnet.windows import Window
 
 __all__ = ["AddReLU", "BatchNormAddReLU", "BatchNormReLU", "ConvReLU", "DenseReLU", "lies_side_by_side"]
 
@@ -233,6 +234,10 @@ class BatchNormReLU(Layer):
         shape = self.norm.output_shape(input_shape)
         return shape if self.pool is None else self.pool.output_shape(shape)
 
+    def check_training(self, images: int, input_shape: Shape) -> None:
+        """That of ``norm``."""
+        self.norm.check_training(images, input_shape)
+
     def _settings(self) -> str:
         return "" if self.ceiling is None else f"ceiling={self.ceiling:g}"
 
@@ -307,3 +312,7 @@ class BatchNormAddReLU(Merge):
     def output_shape(self, input_shapes: Sequence[Shape]) -> Shape:
         """The shape of both inputs."""
         return one_shape([self.norm.output_shape(input_shapes[0]), *input_shapes[1:]], "Add")
+
+    def check_training(self, images: int, input_shapes: Sequence[Shape]) -> None:
+        """That of ``norm``."""
+        self.norm.check_training(images, input_shapes[0])

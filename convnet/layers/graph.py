@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
@@ -15,7 +16,7 @@ from convnet.functional import add
 from convnet.layers._checks import as_array
 from convnet.layers._layer import Layer, Shape
 from convnet.layers.merge import Merge
-from convnet.shapes import Window
+from convnet.windows import Window
 
 __all__ = ["Graph", "Node"]
 
@@ -137,7 +138,8 @@ class Graph(Layer):
             try:
                 arrays[name] = layer.forward(_read(arrays, inputs), child)
             except (ShapeError, DTypeError) as error:
-                raise type(error)(f"{type(self).__name__}[{name}] {error}{self._advice(shape)}") from error
+                images = None if ctx is None else len(x)
+                raise type(error)(f"{type(self).__name__}[{name}] {error}{self._advice(shape, images)}") from error
             for source in self._done[name]:
                 del arrays[source]
         return arrays[self.output]
@@ -175,18 +177,43 @@ class Graph(Layer):
             raise ShapeError(f"{error}{self._advice(tuple(input_shape))}") from error
         return shapes[self.output]
 
-    def _advice(self, shape: Shape) -> str:
-        """What to add to an error about ``shape``: the least size of images, if these are smaller."""
+    def check_training(self, images: int, input_shape: Shape) -> None:
+        """Ask each layer."""
+        shape = tuple(input_shape)
+        for name, layer, before, _ in self.walk(shape):
+            try:
+                layer.check_training(images, before)
+            except ShapeError as error:
+                advice = self._advice(shape, images)
+                raise ShapeError(f"{type(self).__name__}[{name}] {error}{advice}") from error
+
+    def _advice(self, shape: Shape, images: int | None = None) -> str:
+        """What to add to an error about ``shape``, in training of so many ``images``: the sizes that are taken."""
         made_for = self.input_shape
         if made_for is None or len(made_for) != 3 or len(shape) != 3 or shape[0] != made_for[0]:
             return ""
-        least = next((size for size in range(1, max(made_for[1:]) + 1) if self._takes((shape[0], size, size))), 0)
-        return f"; images must be at least {least}x{least}" if min(shape[1:]) < least else ""
+        c, h, w = made_for
+        if self._takes((c, 2 * h, 2 * w), images):
+            sizes = range(1, max(h, w) + 1)
+            least = next((size for size in sizes if self._takes((c, size, size), images)), 0)
+            return f"; images must be at least {least}x{least}" if min(shape[1:]) < least else ""
+        if self._takes(shape, images) or not self._takes(made_for, images):
+            return ""
+        more, less = (self._taken_beside(made_for, step, images) for step in (1, -1))
+        return f"; images must be {h - less}x{w - less}" + (f" to {h + more}x{w + more}" if more + less else "")
 
-    def _takes(self, shape: Shape) -> bool:
+    def _taken_beside(self, shape: Shape, step: int, images: int | None) -> int:
+        """By how many pixels images may be larger or, with step -1, smaller than ``shape``."""
+        c, h, w = shape
+        others = ((c, h + step * i, w + step * i) for i in range(1, min(h, w)))
+        return sum(1 for _ in itertools.takewhile(lambda other: self._takes(other, images), others))
+
+    def _takes(self, shape: Shape, images: int | None) -> bool:
+        """Whether inference, or training on so many images, takes images of ``shape``."""
         try:
-            for _ in self.walk(shape):
-                pass
+            for _, layer, before, _ in self.walk(shape):
+                if images is not None:
+                    layer.check_training(images, before)
         except ShapeError:
             return False
         return True

@@ -39,7 +39,7 @@ class BatchNorm2d(Layer):
     eps : float
         Added to the variance.
     momentum : float, optional
-        Share of the newest batch in the running averages; with None all batches count the same.
+        Share of the newest batch in the running averages, from 0 to 1; with None all batches count the same.
     affine : bool
         Whether there are a ``weight`` and a ``bias``, one number a channel each; they start as 1 and 0.
     dtype : float32 or float64
@@ -60,8 +60,8 @@ class BatchNorm2d(Layer):
     Notes
     -----
     Saved for backward: ``x``, and mean and variance of each channel. A training pass changes the buffers, also when
-    `backward` is never called; an empty batch changes none. Cost: as much as three to four copies of ``x`` forward, and
-    five backward.
+    `backward` is never called; an empty batch changes none, nor does one whose statistics are not finite. Cost: as much
+    as three to four copies of ``x`` forward, and five backward.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class BatchNorm2d(Layer):
     ) -> None:
         self.num_features = integer(num_features, "BatchNorm2d num_features")
         self.eps = real(eps, "BatchNorm2d eps")
-        self.momentum = None if momentum is None else real(momentum, "BatchNorm2d momentum")
+        self.momentum = None if momentum is None else real(momentum, "BatchNorm2d momentum", most=1)
         kind = float_dtype(dtype, "BatchNorm2d")
         self.weight = Parameter(np.ones(self.num_features, kind)) if affine else None
         self.bias = Parameter(np.zeros(self.num_features, kind)) if affine else None
@@ -110,6 +110,15 @@ class BatchNorm2d(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the input."""
         return check_image_shape(input_shape, "BatchNorm2d", self.num_features)
+
+    def check_training(self, images: int, input_shape: Shape) -> None:
+        """Demand more than one value a channel, or none."""
+        _, h, w = input_shape
+        if images * h * w == 1:
+            raise ShapeError(
+                "BatchNorm2d: expected more than one value a channel in training, "
+                f"got x of shape {(images, *input_shape)}; take larger batches or images"
+            )
 
     def _normalize(
         self,
@@ -138,10 +147,8 @@ class BatchNorm2d(Layer):
 
     def _checked(self, x: np.ndarray, ctx: Context | None) -> np.ndarray:
         x = check_images(x, "BatchNorm2d", self.num_features, self.running_mean.dtype)
-        if ctx is not None and x.size == self.num_features:
-            raise ShapeError(
-                f"BatchNorm2d: expected more than one value a channel in training, got x of shape {x.shape}"
-            )
+        if ctx is not None:
+            self.check_training(len(x), x.shape[1:])
         return x
 
     def _normalize_backward(
@@ -196,7 +203,12 @@ class BatchNorm2d(Layer):
             self._track(mean, var * (count / (count - 1)))
 
     def _track(self, mean: np.ndarray, var: np.ndarray) -> None:
-        """Move the running averages towards the statistics of a batch."""
+        """Move the running averages towards the statistics of a batch, unless they are too large or no numbers.
+
+        Averages with a NaN in them would keep it for ever, while the step that brought it is refused.
+        """
+        if not var.max() <= np.finfo(self.running_var.dtype).max:
+            return
         self.num_batches_tracked += 1
         share = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean += share * (mean - self.running_mean)

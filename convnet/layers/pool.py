@@ -18,7 +18,8 @@ from convnet.functional import (
 from convnet.layers._checks import check_image_shape, check_images
 from convnet.layers._geometry import brief, shortest
 from convnet.layers._layer import Layer, Shape
-from convnet.shapes import IntPair, Window, covering, dilated, pair, pool2d_output_size, pool2d_padding
+from convnet.shapes import IntPair, pair, pool2d_output_size, pool2d_padding
+from convnet.windows import Window, covering, dilated, sliding
 
 __all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
 
@@ -104,7 +105,7 @@ class MaxPool2d(Layer):
 
     def window(self, input_shape: Shape) -> Window:
         """The dilated window, moved by the stride."""
-        return Window(dilated(self.kernel_size, self.dilation), self.stride)
+        return sliding(dilated(self.kernel_size, self.dilation), self.stride, self.padding)
 
     def _settings(self) -> str:
         defaults = {"stride": self.kernel_size, "padding": (0, 0), "dilation": (1, 1), "ceil_mode": False}
@@ -190,7 +191,7 @@ class AvgPool2d(Layer):
 
     def window(self, input_shape: Shape) -> Window:
         """The window, moved by the stride."""
-        return Window(self.kernel_size, self.stride)
+        return sliding(self.kernel_size, self.stride, self.padding)
 
     def _settings(self) -> str:
         defaults = {"stride": self.kernel_size, "padding": (0, 0), "ceil_mode": False, "count_include_pad": True}
@@ -248,7 +249,7 @@ class AdaptiveAvgPool2d(Layer):
         return c, *self.output_size
 
     def window(self, input_shape: Shape) -> Window:
-        """The largest window, moved by the largest step."""
+        """The windows that cover the map."""
         return covering((input_shape[1], input_shape[2]), self.output_size)
 
     def _settings(self) -> str:
@@ -323,7 +324,7 @@ class AdaptiveMaxPool2d(Layer):
         return c, *self.output_size
 
     def window(self, input_shape: Shape) -> Window:
-        """The largest window, moved by the largest step."""
+        """The windows that cover the map."""
         return covering((input_shape[1], input_shape[2]), self.output_size)
 
     def _settings(self) -> str:

@@ -1,5 +1,6 @@
 """Layers that change the size of maps without weights: padding and interpolation."""
 
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from convnet.layers._geometry import brief
 from convnet.layers._layer import Layer, Shape
 from convnet.shapes import IntPair, Padding, conv2d_padding, pair
 from convnet.upsampling import pad2d_output_size, upsample2d_output_size
+from convnet.windows import Window, interpolating, sliding
 
 __all__ = ["Pad2d", "Upsample2d"]
 
@@ -64,6 +66,11 @@ class Pad2d(Layer):
         """(c, h, w) -> (c, top + h + bottom, left + w + right)."""
         c, h, w = check_image_shape(input_shape, "Pad2d")
         return c, *pad2d_output_size((h, w), self.padding, self.mode, "Pad2d")
+
+    def window(self, input_shape: Shape) -> Window:
+        """The pixel in its place, as in the middle of the map."""
+        (top, _), (left, _) = self.padding
+        return sliding((1, 1), before=(top, left))
 
     def _settings(self) -> str:
         return brief("", {"padding": self.padding, "mode": self.mode}, {"mode": "zeros"})
@@ -144,6 +151,22 @@ class Upsample2d(Layer):
         """(c, h, w) -> (c, *size)."""
         c, h, w = check_image_shape(input_shape, "Upsample2d")
         return c, *upsample2d_output_size((h, w), self.size, self.scale_factor, "Upsample2d")
+
+    def window(self, input_shape: Shape) -> Window:
+        """The pixels that one of the output is mixed from."""
+        _, *sizes = self.output_shape(input_shape)
+        factors = self.scale_factor if isinstance(self.scale_factor, tuple) else (self.scale_factor,) * 2
+        along = (
+            interpolating(self._ratio(length, out, factor), self.mode == "bilinear", self.align_corners)
+            for length, out, factor in zip(input_shape[1:], sizes, factors, strict=True)
+        )
+        return Window(*along)
+
+    def _ratio(self, length: int, out: int, factor: float | None) -> Fraction:
+        """Pixels of the input a pixel of the output, as `convnet.functional.upsample2d` has it."""
+        if self.align_corners:
+            return Fraction(length - 1, max(out - 1, 1))
+        return Fraction(length, out) if factor is None else 1 / Fraction(factor).limit_denominator(256)
 
     def _settings(self) -> str:
         defaults = {"size": None, "scale_factor": None, "mode": "nearest", "align_corners": False}

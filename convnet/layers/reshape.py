@@ -9,7 +9,7 @@ from convnet.functional import concat, flatten, unflatten
 from convnet.layers._checks import as_array, check_dtype, check_image_shape, check_images
 from convnet.layers._layer import Layer, Shape
 from convnet.settings import integer
-from convnet.shapes import Window
+from convnet.windows import Window, sliding
 
 __all__ = ["Flatten", "Identity", "PadChannels"]
 
@@ -45,7 +45,7 @@ class Flatten(Layer):
     def window(self, input_shape: Shape) -> Window:
         """The whole map: a row holds all of it."""
         _, h, w = check_image_shape(input_shape, "Flatten")
-        return Window((h, w), (h, w))
+        return sliding((h, w), (h, w))
 
 
 class Identity(Layer):

@@ -1,5 +1,10 @@
 """Networks: functions that return a layer with fresh weights."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from convnet.errors import SettingError
+from convnet.layers import Sequential
 from convnet.models.alexnet import alexnet as alexnet
 from convnet.models.googlenet import googlenet as googlenet
 from convnet.models.lenet import lenet as lenet
@@ -18,25 +23,35 @@ from convnet.models.vgg import vgg13 as vgg13
 from convnet.models.vgg import vgg16 as vgg16
 from convnet.models.vgg import vgg19 as vgg19
 
-MODELS = {
-    "simple_cnn": simple_cnn,
-    "lenet": lenet,
-    "alexnet": alexnet,
-    "vgg11": vgg11,
-    "vgg13": vgg13,
-    "vgg16": vgg16,
-    "vgg19": vgg19,
-    "nin": nin,
-    "googlenet": googlenet,
-    "resnet18": resnet18,
-    "resnet34": resnet34,
-    "resnet50": resnet50,
-    "resnet20": resnet20,
-    "resnet56": resnet56,
-    "squeezenet": squeezenet,
-    "mobilenet_v1": mobilenet_v1,
-    "mobilenet_v2": mobilenet_v2,
-}
+
+class Models(dict[str, Callable[..., Sequential]]):
+    """Networks by name; an unknown one is a `SettingError` that lists the known."""
+
+    def __missing__(self, name: object) -> Callable[..., Sequential]:
+        raise SettingError(f"MODELS: expected one of {', '.join(self)}, got {name!r}")
+
+
+MODELS = Models(
+    {
+        "simple_cnn": simple_cnn,
+        "lenet": lenet,
+        "alexnet": alexnet,
+        "vgg11": vgg11,
+        "vgg13": vgg13,
+        "vgg16": vgg16,
+        "vgg19": vgg19,
+        "nin": nin,
+        "googlenet": googlenet,
+        "resnet18": resnet18,
+        "resnet34": resnet34,
+        "resnet50": resnet50,
+        "resnet20": resnet20,
+        "resnet56": resnet56,
+        "squeezenet": squeezenet,
+        "mobilenet_v1": mobilenet_v1,
+        "mobilenet_v2": mobilenet_v2,
+    }
+)
 """The networks by name; each model knows its ``input_shape``."""
 
 __all__ = [
@@ -59,3 +74,8 @@ __all__ = [
     "vgg16",
     "vgg19",
 ]
+
+if not TYPE_CHECKING:  # a type checker would believe that any name is there
+
+    def __getattr__(name):
+        raise AttributeError(f"module 'convnet.models' has no attribute {name!r}; the networks are {', '.join(MODELS)}")

@@ -8,9 +8,7 @@ import numpy as np
 from convnet.layers import BatchNorm2d, Conv2d, Layer, ReLU, Sequential
 from convnet.shapes import IntPair
 
-__all__ = ["Seed", "convolution", "normalized", "round_channels"]
-
-Seed = int | np.random.Generator | None
+__all__ = ["convolution", "normalized", "round_channels"]
 
 
 def convolution(
@@ -42,12 +40,14 @@ def normalized(
     stride: int = 1,
     *,
     groups: int = 1,
+    eps: float = 1e-5,
     activation: Callable[[], Layer] = ReLU,
+    names: tuple[str, str, str] = ("0", "1", "2"),
     rng: np.random.Generator,
 ) -> Sequential:
-    """Build a convolution without biases, batch normalisation and an activation, named "0", "1" and "2"."""
+    """Build a convolution without biases, batch normalisation with ``eps`` and an activation, and name them."""
     conv = convolution(in_channels, out_channels, kernel_size, stride, groups=groups, bias=False, rng=rng)
-    return Sequential(conv, BatchNorm2d(out_channels), activation())
+    return Sequential(dict(zip(names, (conv, BatchNorm2d(out_channels, eps), activation()), strict=True)))
 
 
 def round_channels(channels: float) -> int:

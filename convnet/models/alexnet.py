@@ -13,6 +13,8 @@ from convnet.layers import (
     ReLU,
     Sequential,
 )
+from convnet.models._settings import check
+from convnet.settings import Seed, generator
 
 __all__ = ["alexnet"]
 
@@ -24,7 +26,7 @@ def alexnet(
     hidden: int = 4096,
     dropout: float = 0.5,
     original: bool = False,
-    rng: int | np.random.Generator | None = None,
+    rng: Seed = None,
 ) -> Sequential:
     """AlexNet for 224x224 images, in the form for one processor: 61,100,840 parameters.
 
@@ -55,12 +57,18 @@ def alexnet(
     Sequential
         From images (n, in_channels, 224, 224) to logits (n, classes); other sizes from 63x63 on are taken too.
 
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
     Examples
     --------
     >>> alexnet(classes=10, hidden=64, rng=0).output_shape((3, 224, 224))
     (10,)
     """
-    rng = np.random.default_rng(rng)
+    check("alexnet", classes=classes, in_channels=in_channels, hidden=hidden, dropout=dropout, original=original)
+    rng = generator(rng, "alexnet")
     features = _original_features(in_channels, rng) if original else _features(in_channels, rng)
     classifier = Sequential(
         Dropout(dropout, rng=int(rng.integers(2**63))),

@@ -1,11 +1,12 @@
 """GoogLeNet."""
 
+from functools import partial
+
 import numpy as np
 
 from convnet.layers import (
     AdaptiveAvgPool2d,
     AuxiliaryHead,
-    BatchNorm2d,
     Concat,
     Dense,
     Dropout,
@@ -17,7 +18,9 @@ from convnet.layers import (
     ReLU,
     Sequential,
 )
-from convnet.models._convolution import Seed, convolution
+from convnet.models._convolution import normalized
+from convnet.models._settings import check
+from convnet.settings import Seed, generator
 
 __all__ = ["googlenet"]
 
@@ -37,6 +40,8 @@ _MODULES = {
 # Size of the max pool of stride 2 behind a module.
 _POOLS = {"3b": ("maxpool3", 3), "4e": ("maxpool4", 2)}
 _HEADS = {"4a": "aux1", "4d": "aux2"}
+
+_normalized = partial(normalized, eps=0.001, names=("conv", "bn", "relu"))
 
 
 def googlenet(
@@ -63,7 +68,7 @@ def googlenet(
         Channels of the images.
     auxiliary : bool
         Whether two heads in the middle train with a loss of weight 0.3 each, see `AuxiliaryHead`. They need images from
-        63x63 on; inference does without them.
+        63x63 on; inference does without them, from 15x15 on.
     dropout, auxiliary_dropout : float
         Share of the numbers before the last dense layer, of the network and of the heads, that a training pass zeroes.
     rng : int or numpy.random.Generator, optional
@@ -75,17 +80,24 @@ def googlenet(
     Sequential
         From images (n, in_channels, 224, 224) to logits (n, classes); other sizes are taken too.
 
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
     Examples
     --------
     >>> [sum(p.size for p in googlenet(auxiliary=heads, rng=0).parameters()) for heads in (False, True)]
     [6624904, 13004888]
     """
-    rng = np.random.default_rng(rng)
+    check("googlenet", classes=classes, in_channels=in_channels, auxiliary=auxiliary)
+    check("googlenet", dropout=dropout, auxiliary_dropout=auxiliary_dropout)
+    rng = generator(rng, "googlenet")
     layers: dict[str, Layer] = {
-        "conv1": _normalized(in_channels, 64, 7, rng, stride=2),
+        "conv1": _normalized(in_channels, 64, 7, 2, rng=rng),
         "maxpool1": MaxPool2d(3, 2, ceil_mode=True),
-        "conv2": _normalized(64, 64, 1, rng),
-        "conv3": _normalized(64, 192, 3, rng),
+        "conv2": _normalized(64, 64, 1, rng=rng),
+        "conv3": _normalized(64, 192, 3, rng=rng),
         "maxpool2": MaxPool2d(3, 2, ceil_mode=True),
     }
     channels = 192
@@ -103,20 +115,15 @@ def googlenet(
     return Sequential(layers, input_shape=(in_channels, 224, 224))
 
 
-def _normalized(inputs: int, outputs: int, size: int, rng: np.random.Generator, stride: int = 1) -> Sequential:
-    conv = convolution(inputs, outputs, size, stride, bias=False, rng=rng)
-    return Sequential({"conv": conv, "bn": BatchNorm2d(outputs, eps=0.001), "relu": ReLU()})
-
-
 def _inception(
     inputs: int, plain: int, three: tuple[int, int], five: tuple[int, int], pooled: int, rng: np.random.Generator
 ) -> Parallel:
     """Four kinds of filters side by side."""
     branches = {
-        "branch1": _normalized(inputs, plain, 1, rng),
-        "branch2": Sequential(_normalized(inputs, three[0], 1, rng), _normalized(*three, 3, rng)),
-        "branch3": Sequential(_normalized(inputs, five[0], 1, rng), _normalized(*five, 3, rng)),
-        "branch4": Sequential(MaxPool2d(3, 1, 1), _normalized(inputs, pooled, 1, rng)),
+        "branch1": _normalized(inputs, plain, 1, rng=rng),
+        "branch2": Sequential(_normalized(inputs, three[0], 1, rng=rng), _normalized(*three, 3, rng=rng)),
+        "branch3": Sequential(_normalized(inputs, five[0], 1, rng=rng), _normalized(*five, 3, rng=rng)),
+        "branch4": Sequential(MaxPool2d(3, 1, 1), _normalized(inputs, pooled, 1, rng=rng)),
     }
     return Parallel(branches, merge=Concat())
 
@@ -126,7 +133,7 @@ def _head(inputs: int, classes: int, dropout: float, rng: np.random.Generator) -
     return Sequential(
         {
             "avgpool": AdaptiveAvgPool2d(4),
-            "conv": _normalized(inputs, 128, 1, rng),
+            "conv": _normalized(inputs, 128, 1, rng=rng),
             "flatten": Flatten(),
             "fc1": Dense(128 * 4 * 4, 1024, rng=rng),
             "relu": ReLU(),

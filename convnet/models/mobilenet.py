@@ -14,7 +14,9 @@ from convnet.layers import (
     ReLU6,
     Sequential,
 )
-from convnet.models._convolution import Seed, convolution, normalized, round_channels
+from convnet.models._convolution import convolution, normalized, round_channels
+from convnet.models._settings import check, multiplier
+from convnet.settings import Seed, generator
 
 __all__ = ["mobilenet_v1", "mobilenet_v2"]
 
@@ -60,12 +62,18 @@ def mobilenet_v1(classes: int = 1000, *, in_channels: int = 3, width: float = 1.
     Sequential
         From images (n, in_channels, 224, 224) to logits (n, classes); other sizes are taken too.
 
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
     Examples
     --------
     >>> sum(p.size for p in mobilenet_v1(width=0.25, rng=0).parameters())
     470072
     """
-    rng = np.random.default_rng(rng)
+    check("mobilenet_v1", classes=classes, in_channels=in_channels)
+    width, rng = multiplier(width, "mobilenet_v1"), generator(rng, "mobilenet_v1")
     channels = round_channels(32 * width)
     features = [normalized(in_channels, channels, 3, 2, rng=rng)]
     for plain, stride in _SEPARABLE:
@@ -105,12 +113,18 @@ def mobilenet_v2(
     Sequential
         From images (n, in_channels, 224, 224) to logits (n, classes); other sizes are taken too.
 
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
     Examples
     --------
     >>> sum(p.size for p in mobilenet_v2(width=0.5, rng=0).parameters())
     1968680
     """
-    rng = np.random.default_rng(rng)
+    check("mobilenet_v2", classes=classes, in_channels=in_channels, dropout=dropout)
+    width, rng = multiplier(width, "mobilenet_v2"), generator(rng, "mobilenet_v2")
     channels = round_channels(32 * width)
     features: list[Layer] = [normalized(in_channels, channels, 3, 2, activation=ReLU6, rng=rng)]
     for expansion, plain, repetitions, first_stride in _INVERTED:

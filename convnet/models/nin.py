@@ -3,7 +3,8 @@
 import numpy as np
 
 from convnet.layers import AvgPool2d, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Layer, MaxPool2d, ReLU, Sequential
-from convnet.models._convolution import Seed
+from convnet.models._settings import check
+from convnet.settings import Seed, generator, integer
 
 __all__ = ["nin"]
 
@@ -35,12 +36,18 @@ def nin(
     Sequential
         From images (n, in_channels, 32, 32) to logits (n, classes); other sizes are taken too.
 
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
     Examples
     --------
     >>> sum(p.size for p in nin(rng=0).parameters())
     966986
     """
-    rng = np.random.default_rng(rng)
+    check("nin", classes=classes, in_channels=in_channels, dropout=dropout)
+    width, rng = integer(width, "nin width", least=2), generator(rng, "nin")
     return Sequential(
         *_mlpconv(5, (in_channels, width, width * 5 // 6, width // 2), rng),
         MaxPool2d(3, 2, ceil_mode=True),

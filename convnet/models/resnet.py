@@ -20,7 +20,9 @@ from convnet.layers import (
     ReLU,
     Sequential,
 )
-from convnet.models._convolution import Seed, convolution
+from convnet.models._convolution import convolution
+from convnet.models._settings import check
+from convnet.settings import Seed, generator
 
 __all__ = ["resnet18", "resnet20", "resnet34", "resnet50", "resnet56"]
 
@@ -51,6 +53,11 @@ def resnet18(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng:
     Sequential
         From images (n, in_channels, 224, 224) to logits (n, classes); other sizes are taken too.
 
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
     Examples
     --------
     >>> model = resnet18(classes=10, width=8, rng=0)
@@ -59,21 +66,60 @@ def resnet18(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng:
     >>> [name for name in model.state_dict() if name.startswith("layer2.0.downsample.0")]
     ['layer2.0.downsample.0.weight']
     """
-    return _resnet(_basic_block, (2, 2, 2, 2), classes, in_channels, width, rng)
+    return _resnet("resnet18", _basic_block, (2, 2, 2, 2), classes, in_channels, width, rng)
 
 
 def resnet34(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng: Seed = None) -> Sequential:
-    """ResNet-34, of sixteen blocks: 21,797,672 parameters; all else as `resnet18`."""
-    return _resnet(_basic_block, (3, 4, 6, 3), classes, in_channels, width, rng)
+    """ResNet-34 for 224x224 images, `resnet18` with sixteen blocks: 21,797,672 parameters.
+
+    Parameters
+    ----------
+    classes, in_channels : int
+        Outputs, and channels of the images.
+    width : int
+        Channels of the first blocks; the others have 2, 4 and 8 times as many.
+    rng : int or numpy.random.Generator, optional
+        Where the first weights come from.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes are taken too.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+    """
+    return _resnet("resnet34", _basic_block, (3, 4, 6, 3), classes, in_channels, width, rng)
 
 
 def resnet50(classes: int = 1000, *, in_channels: int = 3, width: int = 64, rng: Seed = None) -> Sequential:
-    """ResNet-50: 25,557,032 parameters.
+    """ResNet-50 for 224x224 images: 25,557,032 parameters.
 
     As `resnet18`, with sixteen blocks of a 1x1, a 3x3 and a 1x1 convolution, the last of four times the channels. The
     stride lies in the 3x3 convolution, as in torchvision; the paper has it in the 1x1 before.
+
+    Parameters
+    ----------
+    classes, in_channels : int
+        Outputs, and channels of the images.
+    width : int
+        Channels of the first blocks; the others have 2, 4 and 8 times as many.
+    rng : int or numpy.random.Generator, optional
+        Where the first weights come from.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes are taken too.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
     """
-    return _resnet(_bottleneck, (3, 4, 6, 3), classes, in_channels, width, rng)
+    return _resnet("resnet50", _bottleneck, (3, 4, 6, 3), classes, in_channels, width, rng)
 
 
 def resnet20(
@@ -112,7 +158,7 @@ def resnet20(
     Raises
     ------
     SettingError
-        If there is no such shortcut.
+        If a setting is out of range, or there is no such shortcut.
 
     Examples
     --------
@@ -130,11 +176,34 @@ def resnet56(
     shortcut: Literal["A", "B"] = "A",
     rng: Seed = None,
 ) -> Sequential:
-    """ResNet-56, of 27 blocks: 853,018 parameters, or 855,770 with shortcut B; all else as `resnet20`."""
+    """ResNet-56 for 32x32 images, `resnet20` with 27 blocks: 853,018 parameters, or 855,770 with shortcut B.
+
+    Parameters
+    ----------
+    classes, in_channels : int
+        Outputs, and channels of the images.
+    width : int
+        Channels of the first group.
+    shortcut : {"A", "B"}
+        What is added where a block halves the map: its every second pixel (A) or a 1x1 convolution of stride 2 (B).
+    rng : int or numpy.random.Generator, optional
+        Where the first weights come from.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 32, 32) to logits (n, classes); other sizes are taken too.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range, or there is no such shortcut.
+    """
     return _resnet_for_cifar("resnet56", 9, classes, in_channels, width, shortcut, rng)
 
 
 def _resnet(
+    name: str,
     block: Callable[..., tuple[Graph, int]],
     depths: tuple[int, ...],
     classes: int,
@@ -142,7 +211,8 @@ def _resnet(
     width: int,
     seed: Seed,
 ) -> Sequential:
-    rng = np.random.default_rng(seed)
+    check(name, classes=classes, in_channels=in_channels, width=width)
+    rng = generator(seed, name)
     layers: dict[str, Layer] = {
         "conv1": convolution(in_channels, width, 7, 2, bias=False, rng=rng),
         "bn1": BatchNorm2d(width),
@@ -163,9 +233,10 @@ def _resnet(
 def _resnet_for_cifar(
     name: str, depth: int, classes: int, in_channels: int, width: int, shortcut: str, seed: Seed
 ) -> Sequential:
+    check(name, classes=classes, in_channels=in_channels, width=width)
     if shortcut not in ("A", "B"):
         raise SettingError(f"{name} shortcut: expected 'A' or 'B', got {shortcut!r}")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, name)
     layers: dict[str, Layer] = {
         "conv1": convolution(in_channels, width, 3, bias=False, rng=rng),
         "bn1": BatchNorm2d(width),

@@ -13,7 +13,8 @@ from convnet.layers import (
     ReLU,
     Sequential,
 )
-from convnet.models._convolution import Seed
+from convnet.models._settings import check
+from convnet.settings import Seed, generator
 
 __all__ = ["squeezenet"]
 
@@ -42,12 +43,18 @@ def squeezenet(classes: int = 1000, *, in_channels: int = 3, dropout: float = 0.
     Sequential
         From images (n, in_channels, 224, 224) to logits (n, classes); other sizes from 21x21 on are taken too.
 
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
     Examples
     --------
     >>> sum(p.size for p in squeezenet(rng=0).parameters())
     1248424
     """
-    rng = np.random.default_rng(rng)
+    check("squeezenet", classes=classes, in_channels=in_channels, dropout=dropout)
+    rng = generator(rng, "squeezenet")
     features = Sequential(
         Conv2d(in_channels, 96, 7, stride=2, rng=rng),
         ReLU(),

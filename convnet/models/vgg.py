@@ -15,7 +15,9 @@ from convnet.layers import (
     ReLU,
     Sequential,
 )
-from convnet.models._convolution import Seed, convolution
+from convnet.models._convolution import convolution
+from convnet.models._settings import check
+from convnet.settings import Seed, generator
 
 __all__ = ["vgg11", "vgg13", "vgg16", "vgg19"]
 
@@ -59,12 +61,17 @@ def vgg16(
     Sequential
         From images (n, in_channels, 224, 224) to logits (n, classes); other sizes from 32x32 on are taken too.
 
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+
     Examples
     --------
     >>> vgg16(classes=10, hidden=64, rng=0).output_shape((3, 224, 224))
     (10,)
     """
-    return _vgg((2, 2, 3, 3, 3), classes, in_channels, batch_norm, hidden, dropout, rng)
+    return _vgg("vgg16", (2, 2, 3, 3, 3), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
 def vgg11(
@@ -76,8 +83,32 @@ def vgg11(
     dropout: float = 0.5,
     rng: Seed = None,
 ) -> Sequential:
-    """VGG-11, configuration A: 132,863,336 parameters; all else as `vgg16`."""
-    return _vgg((1, 1, 2, 2, 2), classes, in_channels, batch_norm, hidden, dropout, rng)
+    """VGG-11 for 224x224 images, configuration A of the paper of `vgg16`: 132,863,336 parameters.
+
+    Parameters
+    ----------
+    classes, in_channels : int
+        Outputs, and channels of the images.
+    batch_norm : bool
+        Whether batch normalisation follows each convolution.
+    hidden : int
+        Width of the two dense layers before the last.
+    dropout : float
+        Share of the numbers between the dense layers that a training pass zeroes.
+    rng : int or numpy.random.Generator, optional
+        Where the first weights and the masks of dropout come from.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes from 32x32 on are taken too.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+    """
+    return _vgg("vgg11", (1, 1, 2, 2, 2), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
 def vgg13(
@@ -89,8 +120,32 @@ def vgg13(
     dropout: float = 0.5,
     rng: Seed = None,
 ) -> Sequential:
-    """VGG-13, configuration B: 133,047,848 parameters; all else as `vgg16`."""
-    return _vgg((2, 2, 2, 2, 2), classes, in_channels, batch_norm, hidden, dropout, rng)
+    """VGG-13 for 224x224 images, configuration B of the paper of `vgg16`: 133,047,848 parameters.
+
+    Parameters
+    ----------
+    classes, in_channels : int
+        Outputs, and channels of the images.
+    batch_norm : bool
+        Whether batch normalisation follows each convolution.
+    hidden : int
+        Width of the two dense layers before the last.
+    dropout : float
+        Share of the numbers between the dense layers that a training pass zeroes.
+    rng : int or numpy.random.Generator, optional
+        Where the first weights and the masks of dropout come from.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes from 32x32 on are taken too.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+    """
+    return _vgg("vgg13", (2, 2, 2, 2, 2), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
 def vgg19(
@@ -102,11 +157,36 @@ def vgg19(
     dropout: float = 0.5,
     rng: Seed = None,
 ) -> Sequential:
-    """VGG-19, configuration E: 143,667,240 parameters; all else as `vgg16`."""
-    return _vgg((2, 2, 4, 4, 4), classes, in_channels, batch_norm, hidden, dropout, rng)
+    """VGG-19 for 224x224 images, configuration E of the paper of `vgg16`: 143,667,240 parameters.
+
+    Parameters
+    ----------
+    classes, in_channels : int
+        Outputs, and channels of the images.
+    batch_norm : bool
+        Whether batch normalisation follows each convolution.
+    hidden : int
+        Width of the two dense layers before the last.
+    dropout : float
+        Share of the numbers between the dense layers that a training pass zeroes.
+    rng : int or numpy.random.Generator, optional
+        Where the first weights and the masks of dropout come from.
+
+    Returns
+    -------
+    Sequential
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes from 32x32 on are taken too.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+    """
+    return _vgg("vgg19", (2, 2, 4, 4, 4), classes, in_channels, batch_norm, hidden, dropout, rng)
 
 
 def _vgg(
+    name: str,
     depths: tuple[int, ...],
     classes: int,
     in_channels: int,
@@ -115,7 +195,8 @@ def _vgg(
     dropout: float,
     seed: Seed,
 ) -> Sequential:
-    rng = np.random.default_rng(seed)
+    check(name, classes=classes, in_channels=in_channels, batch_norm=batch_norm, hidden=hidden, dropout=dropout)
+    rng = generator(seed, name)
     features = Sequential(*_features(depths, in_channels, batch_norm, rng))
     classifier = Sequential(
         Dense(512 * 7 * 7, hidden, rng=rng),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from convnet.errors import DivergedError
+from convnet.errors import DivergedError, SettingError
 from convnet.functional import Updates
 from convnet.optim.clip import Clip
 from convnet.parameter import Parameter
@@ -41,6 +41,8 @@ class Optimizer(ABC):
     def __init__(self, lr: float | Schedule, weight_decay: float | Decay = 0, clip: Clip | None = None) -> None:
         self.lr = lr if callable(lr) else self._real(lr, "lr")
         self.weight_decay = weight_decay if callable(weight_decay) else self._real(weight_decay, "weight_decay")
+        if clip is not None and not callable(clip):
+            raise SettingError(f"{type(self).__name__} clip: expected a ClipNorm, a ClipValue or None, got {clip!r}")
         self.clip = clip
         self.steps = 0
         self._forget()

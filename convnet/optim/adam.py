@@ -1,9 +1,11 @@
 """Adam."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from convnet.errors import SettingError
 from convnet.functional import Updates
 from convnet.optim._optimizer import Decay, Decays, Optimizer, Schedule
 from convnet.optim.clip import Clip
@@ -65,8 +67,9 @@ class Adam(Optimizer):
         clip: Clip | None = None,
     ) -> None:
         super().__init__(lr, weight_decay, clip)
-        beta1, beta2 = betas
-        self.betas = self._real(beta1, "betas[0]", below=1), self._real(beta2, "betas[1]", below=1)
+        if not isinstance(betas, Sequence) or len(betas) != 2:
+            raise SettingError(f"{type(self).__name__} betas: expected a pair of numbers in [0, 1), got {betas!r}")
+        self.betas = self._real(betas[0], "betas[0]", below=1), self._real(betas[1], "betas[1]", below=1)
         self.eps = self._real(eps, "eps")
         self._moments: dict[Parameter, _Moments] = {}
 

@@ -29,7 +29,7 @@ class RMSprop(Optimizer):
     weight_decay : float or callable
         Strength of the L2 penalty, on every parameter or as `Optimizer` says.
     momentum : float
-        0 keeps no velocity.
+        In [0, 1); 0 keeps no velocity.
     centered : bool
         Divide by the standard deviation. Where a gradient never changes, this is 0 but for rounding, and the steps are
         large.
@@ -66,7 +66,7 @@ class RMSprop(Optimizer):
         super().__init__(lr, weight_decay, clip)
         self.alpha = self._real(alpha, "alpha", below=1)
         self.eps = self._real(eps, "eps")
-        self.momentum = self._real(momentum, "momentum")
+        self.momentum = self._real(momentum, "momentum", below=1)
         self.centered = bool(centered)
         self._averages: dict[Parameter, tuple[np.ndarray, np.ndarray | None, np.ndarray | None]] = {}
 

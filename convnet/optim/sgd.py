@@ -22,7 +22,7 @@ class SGD(Optimizer):
     lr : float or schedule
         Learning rate, see `Optimizer`.
     momentum : float
-        0 keeps no velocity. Sutskever et al. 2013 (ICML 28, 1139-1147).
+        In [0, 1); 0 keeps no velocity. Sutskever et al. 2013 (ICML 28, 1139-1147).
     nesterov : bool
         Needs momentum.
     weight_decay : float or callable
@@ -33,7 +33,7 @@ class SGD(Optimizer):
     Raises
     ------
     SettingError
-        If a setting is negative, NaN or infinite, or Nesterov lacks momentum.
+        If a setting is negative, NaN or infinite, momentum 1 or more, or Nesterov lacks it.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class SGD(Optimizer):
         clip: Clip | None = None,
     ) -> None:
         super().__init__(lr, weight_decay, clip)
-        self.momentum = self._real(momentum, "momentum")
+        self.momentum = self._real(momentum, "momentum", below=1)
         self.nesterov = bool(nesterov)
         if self.nesterov and not self.momentum:
             raise SettingError("SGD nesterov: expected a momentum above 0, got 0")

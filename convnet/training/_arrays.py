@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from convnet.errors import DataError, DTypeError, ShapeError
 from convnet.layers import Layer
 
-__all__ = ["Data", "as_floats", "checked_data", "checked_images"]
+__all__ = ["Data", "as_floats", "check_batches", "checked_data", "checked_images"]
 
 Data: TypeAlias = tuple[ArrayLike, ArrayLike]
 
@@ -65,6 +65,21 @@ def checked_data(who: str, data: Data, model: Layer, dtype: np.dtype[Any]) -> tu
         raise ShapeError(f"{who}: expected {len(images)} targets, one an image, got y of shape {targets.shape}")
     _check_targets(who, targets, model.output_shape(images.shape[1:]))
     return images, targets
+
+
+def check_batches(who: str, images: np.ndarray, batch_size: int, model: Layer) -> None:
+    """Raise a ShapeError if ``model`` cannot train on batches of so many images, or on the last one of an epoch.
+
+    Larger batches train wherever smaller ones do.
+    """
+    smallest = len(images) % batch_size or min(batch_size, len(images))
+    try:
+        model.check_training(smallest, images.shape[1:])
+    except ShapeError as error:
+        raise ShapeError(
+            f"{who}: expected batches that the model can train on, got {len(images)} images of shape "
+            f"{images.shape[1:]} in batches of {batch_size}, the smallest of {smallest}: {error}"
+        ) from error
 
 
 def _check_targets(who: str, targets: np.ndarray, output_shape: tuple[int, ...]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from convnet.errors import SettingError
 from convnet.functional import Updates
 from convnet.layers import Layer
 from convnet.settings import integer, real
@@ -67,6 +68,8 @@ class WeightAverage:
     """
 
     def __init__(self, model: Layer, decay: float | None = 0.999, start: int = 0, every: int = 1) -> None:
+        if not isinstance(model, Layer):
+            raise SettingError(f"WeightAverage model: expected a Layer, got {model!r}")
         self.decay = None if decay is None else real(decay, "WeightAverage decay", below=1)
         self.start = integer(start, "WeightAverage start", least=0)
         self.every = integer(every, "WeightAverage every")

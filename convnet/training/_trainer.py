@@ -17,7 +17,7 @@ from convnet.layers import Layer
 from convnet.losses import Loss, auxiliary_loss
 from convnet.optim import Optimizer
 from convnet.settings import integer
-from convnet.training._arrays import Data, as_floats, checked_data, checked_images
+from convnet.training._arrays import Data, as_floats, check_batches, checked_data, checked_images
 from convnet.training._average import WeightAverage
 from convnet.training._history import Epoch, History
 from convnet.training._interrupt import InterruptBetweenSteps
@@ -73,6 +73,14 @@ class Trainer:
     """
 
     def __init__(self, model: Layer, loss: Loss, optimizer: Optimizer, *, average: WeightAverage | None = None) -> None:
+        for name, value, kind, expected in (
+            ("model", model, Layer, "a Layer"),
+            ("loss", loss, Loss, "a Loss"),
+            ("optimizer", optimizer, Optimizer, "an Optimizer"),
+            ("average", average, WeightAverage | None, "a WeightAverage or None"),
+        ):
+            if not isinstance(value, kind):
+                raise SettingError(f"Trainer {name}: expected {expected}, got {value!r}")
         if average is not None and average.source is not model:
             raise SettingError("Trainer average: expected an average of the model given, got one of another")
         self.model, self.loss, self.optimizer, self.average = model, loss, optimizer, average
@@ -102,7 +110,8 @@ class Trainer:
         ShapeError, DTypeError, DataError
             If the arrays do not fit the model or the loss.
         DivergedError
-            If the loss, or the norm of gradients to be clipped, is not finite; the weights then stay as they were.
+            If the loss, or the norm of gradients to be clipped, is not finite; the weights then stay as they were,
+            and running averages of batch normalisation took in finite numbers only.
         """
         return self._step(as_floats(np.asarray(x), self._dtype), np.asarray(y))[0]
 
@@ -151,7 +160,7 @@ class Trainer:
         Raises
         ------
         SettingError, ShapeError, DTypeError, DataError
-            If settings or data are wrong; before any work.
+            If settings or data are wrong, or a last batch of one image cannot train; before any work.
         DivergedError
             If the loss stops being finite, or the norm of gradients to be clipped; the weights are then those of the
             step before.
@@ -198,6 +207,7 @@ class Trainer:
         x, y = checked_data("Trainer.fit", arrays, self.model, self._dtype)
         threads = 0 if augment is None else workers
         training = train if isinstance(train, DataLoader) else DataLoader(x, y, size, shuffle, augment, rng, threads)
+        check_batches("Trainer.fit", x, training.batch_size, self.model)
         validating = None
         if validation is not None:
             x, y = checked_data("Trainer.fit validation", validation, self.model, self._dtype)
