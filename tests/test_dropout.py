@@ -95,6 +95,13 @@ def test_neighbours_and_passes_are_independent(rate):
             assert abs((one * other).mean()) < 6 * rate * (1 - rate) / math.sqrt(one.size)
 
 
+def test_places_are_independent_over_the_passes():
+    signs = 2 * np.array([dropout(np.ones(64, np.float32), 0.5, seed) != 0 for seed in range(4000)]) - 1.0
+    products = signs.T @ signs - len(signs) * np.eye(64)
+    assert np.abs(products).max() < 6 * math.sqrt(len(signs))
+    assert np.abs(signs.sum(axis=0)).max() < 6 * math.sqrt(len(signs))
+
+
 def test_what_is_not_finite_is_dropped_too(dtype):
     for value in np.inf, np.nan:
         y = dropout(np.full(1000, value, dtype), 0.5, 1)

@@ -37,11 +37,11 @@ class Dropout(Layer):
 
     Examples
     --------
-    >>> layer = Dropout(0.5, rng=1)
+    >>> layer = Dropout(0.5, rng=2)
     >>> layer(np.ones((1, 4)))
     array([[1., 1., 1., 1.]])
     >>> layer.forward(np.ones((1, 4)), Context())
-    array([[0., 2., 2., 2.]])
+    array([[0., 2., 2., 0.]])
     """
 
     def __init__(self, rate: float = 0.5, *, rng: int | np.random.Generator | None = None) -> None:
