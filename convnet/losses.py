@@ -143,6 +143,9 @@ class SoftmaxCrossEntropy(Loss):
 class MeanSquaredError(Loss):
     """``mean((outputs - targets) ** 2)`` over all numbers of the batch; an empty batch has loss 0.
 
+    But for the factor, the error of Rumelhart, Hinton and Williams 1986, Learning representations by back-propagating
+    errors (Nature 323, 533-536).
+
     Notes
     -----
     Saved for backward: the gradient itself, ``2 * (outputs - targets) / size``.
@@ -190,7 +193,9 @@ class BinaryCrossEntropy(Loss):
     """Cross-entropy between targets and the sigmoid of the logits: each number is a yes-or-no question of its own.
 
     ``loss = mean of -(pos_weight * t * log p + (1 - t) * log(1 - p))`` over all numbers of the batch, with ``p = 1 /
-    (1 + exp(-logit))``; an empty batch has loss 0. For one question an image the model ends in ``Dense(..., 1)``.
+    (1 + exp(-logit))``; an empty batch has loss 0. The negative log-likelihood of logistic regression: Cox 1958, The
+    regression analysis of binary sequences (J. R. Statist. Soc. B 20, 215-242). For one question an image the model
+    ends in ``Dense(..., 1)``.
 
     Parameters
     ----------

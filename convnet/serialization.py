@@ -93,7 +93,16 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             _check_format(file.metadata() or {})
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
     except (SafetensorError, TypeError, KeyError, AttributeError) as error:  # the last three: dtypes unknown to NumPy
-        raise WeightsError(f"expected a whole safetensors file of float arrays, got {error}") from error
+        raise WeightsError(f"expected a whole safetensors file of float arrays, got {error}{_hint(path)}") from error
+
+
+def _hint(path: Path) -> str:
+    """Return how to convert a file that begins as PyTorch's do: a zip archive, or in older versions a pickle."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start != b"PK" and start[:1] != b"\x80":
+        return ""
+    return "; this looks like a file of PyTorch, for which docs/networks.md tells how to make a safetensors file of it"
 
 
 def _check_format(metadata: dict[str, str]) -> None:

@@ -54,6 +54,7 @@
         .prelu_gradient = NAME(prelu_gradient),                                                                        \
         .local_response = NAME(local_response),                                                                        \
         .local_response_gradient = NAME(local_response_gradient),                                                      \
+        .dropout = NAME(dropout),                                                                                      \
         .blend = NAME(blend),                                                                                          \
         .softmax = NAME(softmax),                                                                                      \
         .softmax_gradient = NAME(softmax_gradient),                                                                    \
@@ -84,6 +85,7 @@
 #include "functions.h"
 #include "response.h"
 #include "blend.h"
+#include "dropout.h"
 #include "norm.h"
 #include "update.h"
 static const cn_kernels kernels_f32 = CN_KERNELS;
@@ -104,6 +106,7 @@ static const cn_kernels kernels_f32 = CN_KERNELS;
 #include "functions.h"
 #include "response.h"
 #include "blend.h"
+#include "dropout.h"
 #include "norm.h"
 #include "update.h"
 static const cn_kernels kernels_f64 = CN_KERNELS;

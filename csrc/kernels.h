@@ -182,6 +182,10 @@ typedef struct {
     void (*local_response)(void *y, const void *x, const cn_response *response);
     void (*local_response_gradient)(void *dx, const void *dy, const void *x, const cn_response *response);
     void (*blend)(void *y, const void *x, const cn_blend *blend);
+    /* y = x * scale, or 0 where the random word of this seed for the element, counted from `first` (a multiple of 64)
+       on, is below the threshold: with probability threshold / 2^32 */
+    void (*dropout)(void *y, const void *x, ptrdiff_t n, uint64_t first, uint32_t threshold, uint64_t seed,
+                    double scale);
 
     /* Row by row p = softmax(logits); with labels or targets given, gradient = (p - target) * scale and the return
        value is the sum of the rows' cross-entropies, else gradient receives p. */

@@ -8,9 +8,13 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from convnet.cli import main
+from convnet.errors import WeightsError
+from convnet.models import lenet
+from convnet.serialization import load
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -45,6 +49,18 @@ def test_python_runs_and_gives_what_the_page_says(page, tmp_path, monkeypatch):
 
 def test_there_is_python():
     assert sum(1 for page in PAGES for _ in _python_blocks(page)) >= 10
+
+
+def test_the_recipe_for_files_of_pytorch(tmp_path, rng):
+    torch = pytest.importorskip("torch")
+    names = {}
+    exec(next(block for _, block in _python_blocks(ROOT / "docs/networks.md") if "def converted" in block), names)
+    model = lenet(rng=0)
+    torch.save({key: torch.from_numpy(value) for key, value in model.state_dict().items()}, tmp_path / "weights.pth")
+    with pytest.raises(WeightsError, match=r"looks like a file of PyTorch"):
+        load(lenet(rng=1), tmp_path / "weights.pth")
+    x = rng.random((1, 1, 28, 28), np.float32)
+    np.testing.assert_array_equal(load(lenet(rng=1), names["converted"](tmp_path / "weights.pth"))(x), model(x))
 
 
 def _anchors(page):

@@ -24,6 +24,7 @@ VALUES = [
     "test_softmax_cross_entropy.py",
     "test_updates.py",
     "test_denormals.py",
+    "test_dropout.py",
     "test_functions.py",
     "test_local_response_norm.py",
     "test_group_norm.py",

@@ -98,6 +98,19 @@ def test_mean_squared_error_gradient(shape, rng):
     check_loss(MeanSquaredError(), rng.standard_normal(shape), rng.standard_normal(shape), rng)
 
 
+@pytest.mark.parametrize("shape", [(5, 4), (3,), (2, 3, 4, 5)])
+def test_mean_squared_error_agrees_with_torch(shape, rng, dtype):
+    torch = pytest.importorskip("torch")
+    outputs, targets = rng.standard_normal((2, *shape)).astype(dtype)
+    leaf = torch.tensor(outputs, requires_grad=True)
+    expected = torch.nn.functional.mse_loss(leaf, torch.tensor(targets))
+    expected.backward()
+    ctx, loss, eps = Context(), MeanSquaredError(), float(np.finfo(dtype).eps)
+    # a sum of at most 120 squares, each of a rounded difference: 120 + 3 roundings of half an eps
+    assert loss.forward(outputs, targets, ctx) == pytest.approx(expected.item(), rel=62 * eps)
+    np.testing.assert_allclose(loss.backward(ctx), leaf.grad.numpy(), rtol=4 * eps)
+
+
 # ---- binary cross-entropy --------------------------------------------------------------------------------------------
 
 POS_WEIGHTS = {"plain": None, "one": 2.5, "classes": (0.5, 2.0, 0.0, 1.0)}

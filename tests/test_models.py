@@ -11,7 +11,6 @@ from convnet.layers import Context, Conv2d, Dense, Flatten, Sequential
 from convnet.losses import SoftmaxCrossEntropy
 from convnet.models import MODELS, lenet, simple_cnn
 from convnet.optim import Adam
-from convnet.parameter import Parameter
 
 SMALL = {"simple_cnn": simple_cnn, "lenet": lenet}
 every_model = pytest.mark.parametrize("build", SMALL.values(), ids=SMALL.keys())
@@ -146,38 +145,3 @@ def test_a_model_learns_a_batch_by_heart(build, rng):
         model.backward(loss.backward(ctx), ctx)
         optimizer.step(model.parameters())
     np.testing.assert_array_equal(model(x).argmax(axis=1), labels)
-
-
-def torch_twins(nn):
-    """The two networks as somebody would write them in PyTorch."""
-    simple = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-        nn.Linear(1568, 64), nn.ReLU(), nn.Linear(64, 10),
-    )  # fmt: skip
-    le = nn.Sequential(
-        nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-        nn.Linear(256, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
-    )  # fmt: skip
-    return {"simple_cnn": simple, "lenet": le}
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_weights_of_torch_load_unchanged_and_compute_the_same(name, rng):
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    twin, model = torch_twins(torch.nn)[name].double(), SMALL[name]()
-    for layer in model:
-        for parameter_name, parameter in layer.named_parameters():
-            setattr(layer, parameter_name, Parameter(parameter.value.astype(np.float64)))
-    model.load_state_dict({key: value.numpy() for key, value in twin.state_dict().items()})
-    x, labels = rng.random((4, 1, 28, 28)), rng.integers(0, 10, 4)
-    expected = torch.nn.functional.cross_entropy(twin(torch.tensor(x)), torch.tensor(labels))
-    expected.backward()
-    ctx, loss = Context(), SoftmaxCrossEntropy()
-    value = loss.forward(model.forward(x, ctx), labels, ctx)
-    model.backward(loss.backward(ctx), ctx)
-    # sums of up to 1568 terms through five layers: sqrt(1568) roundings a layer of numbers of size one
-    tolerance = 5 * 40 * 2.2e-16
-    assert value == pytest.approx(expected.item(), rel=tolerance)
-    for key, parameter in model.named_parameters():
-        np.testing.assert_allclose(parameter.grad, twin.get_parameter(key).grad.numpy(), rtol=0, atol=tolerance)

@@ -68,6 +68,38 @@ def test_cosine():
     assert lr(8) == lr(80) == 0.5
 
 
+def rates_of_torch(scheduler, steps):
+    """The learning rate of each step of a scheduler of PyTorch."""
+    rates = []
+    for _ in range(steps):
+        rates.append(scheduler.get_last_lr()[0])
+        scheduler.optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize(("every", "factor"), [(1, 0.96), (7, 0.1), (30, 0.5), (100, 0.1)])
+def test_step_decay_agrees_with_torch(every, factor):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.7)
+    expected = rates_of_torch(torch.optim.lr_scheduler.StepLR(optimizer, every, factor), 60)
+    lr = StepDecay(0.7, every, factor)
+    # torch multiplies once a change, of which there are at most 60: as many roundings
+    np.testing.assert_allclose([lr(step) for step in range(60)], expected, rtol=60 * 2.2e-16)
+
+
+@pytest.mark.parametrize("final_lr", [0.0, 0.05])
+@pytest.mark.parametrize("steps", [1, 8, 55])
+def test_cosine_agrees_with_torch(steps, final_lr):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.7)
+    expected = rates_of_torch(torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, final_lr), steps + 1)
+    lr = Cosine(0.7, steps, final_lr)
+    # torch goes from each rate to the next by a factor: about four roundings a step, of numbers of at most 0.7
+    actual = [lr(step) for step in range(steps + 1)]
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=4 * (steps + 1) * 0.7 * 2.2e-16)
+
+
 # ---- warm-up ---------------------------------------------------------------------------------------------------------
 
 

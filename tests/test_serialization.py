@@ -149,6 +149,19 @@ def test_a_damaged_or_mislabelled_file_is_refused_and_nothing_is_loaded(path, da
     np.testing.assert_array_equal(layer[0].weight.value, model(5)[0].weight.value)
 
 
+@pytest.mark.parametrize("start", [pickle.dumps({"0.weight": 1}), b"PK\x03\x04" + b"\0" * 60], ids=["pickle", "zip"])
+def test_a_file_of_pytorch_is_refused_with_the_way_to_convert_it(path, start):
+    path.write_bytes(start)
+    with pytest.raises(
+        WeightsError, match=r"; this looks like a file of PyTorch, for which docs/networks\.md tells how"
+    ):
+        load(model(), path)
+    path.write_bytes(b"not weights at all" * 10)
+    with pytest.raises(WeightsError) as caught:
+        load(model(), path)
+    assert "PyTorch" not in str(caught.value)
+
+
 def test_a_file_of_another_model_is_refused(path):
     with pytest.raises(WeightsError, match=r"model\.safetensors: Sequential: expected exactly the keys of the model"):
         load(lenet(), path)

@@ -56,6 +56,7 @@ def _the_rest(dtype, rng):
     for name in "gelu", "tanh":
         yield from (f.activation(x, name), f.activation_backward(x, f.activation(x, name), name))
     yield from (f.prelu(x, weight), *f.prelu_backward(x[::-1], x, weight), *f.prelu_backward(x[::-1], x, weight[:1]))
+    yield f.dropout(x, 0.3, 5)
     yield from (f.softmax(x), f.softmax_backward(x[::-1], f.softmax(x)))
     yield from (f.local_response_norm(x, 5), f.local_response_norm_backward(x[::-1], x, 5))
     for images in x, x[:1].repeat(9, 2):

@@ -5,10 +5,34 @@ from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, pad
 
 
+def simple_cnn(classes, in_channels):
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(1568, 64), nn.ReLU(), nn.Linear(64, classes),
+    )  # fmt: skip
+
+
+def lenet(classes, in_channels):
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(256, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, classes),
+    )  # fmt: skip
+
+
+def features_of_2012(in_channels):
+    response = 5, 5e-4, 0.75, 2.0
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 96, 11, 4, 2), nn.ReLU(), nn.LocalResponseNorm(*response), nn.MaxPool2d(3, 2),
+        nn.Conv2d(96, 256, 5, padding=2, groups=2), nn.ReLU(), nn.LocalResponseNorm(*response), nn.MaxPool2d(3, 2),
+        nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 384, 3, padding=1, groups=2), nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1, groups=2), nn.ReLU(), nn.MaxPool2d(3, 2),
+    )  # fmt: skip
+
+
 class AlexNet(nn.Module):
-    def __init__(self, classes, in_channels, hidden):
+    def __init__(self, classes, in_channels, hidden, original=False):
         super().__init__()
-        self.features = nn.Sequential(
+        self.features = features_of_2012(in_channels) if original else nn.Sequential(
             nn.Conv2d(in_channels, 64, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
             nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
             nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(),
@@ -260,12 +284,19 @@ class InvertedResidual(nn.Module):
         return x + self.conv(x) if self.adds else self.conv(x)
 
 
+def multiple_of_8(channels):
+    """The nearest one, the greater of two, but none that takes away more than a tenth."""
+    lower = channels // 8 * 8
+    nearest = lower if channels - lower < 4 else lower + 8
+    return int(nearest if nearest >= 8 and nearest >= 0.9 * channels else lower + 8)
+
+
 class MobileNet(nn.Module):
-    """Version 1, or with ``inverted`` version 2; ``width`` times the channels is a multiple of 8."""
+    """Version 1, or with ``inverted`` version 2, whose channels are rounded to multiples of 8."""
 
     def __init__(self, inverted, classes, in_channels, width=1):
         super().__init__()
-        channels = int(32 * width)
+        channels = multiple_of_8(32 * width)
         features = [normalized(in_channels, channels, 3, 2, activation=nn.ReLU6 if inverted else nn.ReLU)]
         if inverted:
             plan = [
@@ -279,11 +310,12 @@ class MobileNet(nn.Module):
             ]
             for expansion, plain, count, stride in plan:
                 for i in range(count):
-                    outputs = int(plain * width)
+                    outputs = multiple_of_8(plain * width)
                     features.append(InvertedResidual(channels, outputs, 1 if i else stride, expansion))
                     channels = outputs
-            features.append(normalized(channels, 1280, 1))
-            classifier = nn.Sequential(nn.Dropout(0), nn.Linear(1280, classes))
+            last = multiple_of_8(1280 * max(width, 1))
+            features.append(normalized(channels, last, 1))
+            classifier = nn.Sequential(nn.Dropout(0), nn.Linear(last, classes))
         else:
             strides = {64: [1], 128: [2, 1], 256: [2, 1], 512: [2, 1, 1, 1, 1, 1], 1024: [2, 1]}
             for plain, stride in [(plain, stride) for plain, steps in strides.items() for stride in steps]:
@@ -308,6 +340,8 @@ def twin(name, classes, in_channels, **settings):
     }
     depths = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
     first = {
+        "simple_cnn": (simple_cnn,),
+        "lenet": (lenet,),
         "alexnet": (AlexNet,),
         "nin": (network_in_network,),
         "googlenet": (GoogLeNet,),

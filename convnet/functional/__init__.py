@@ -16,6 +16,7 @@ from convnet.functional._algorithm import conv2d_algorithm, get_algorithm, set_a
 from convnet.functional._conv import conv2d, conv2d_backward, conv2d_relu, conv2d_relu_backward
 from convnet.functional._conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from convnet.functional._dense import dense, dense_backward, flatten, unflatten
+from convnet.functional._dropout import dropout
 from convnet.functional._functions import activation, activation_backward, prelu, prelu_backward
 from convnet.functional._group_norm import group_norm, group_norm_backward
 from convnet.functional._loss import softmax, softmax_backward, softmax_cross_entropy
@@ -59,6 +60,7 @@ __all__ = [
     "cpu_features",
     "dense",
     "dense_backward",
+    "dropout",
     "empty_cache",
     "flatten",
     "get_algorithm",

@@ -1,9 +1,9 @@
 # cython: language_level=3, freethreading_compatible=True
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""What visits each element once: rectifiers, sums, softmax with cross-entropy, the optimisers' updates, layout."""
+"""What visits each element once: rectifiers, sums, dropout, softmax and its loss, the optimisers' updates, layout."""
 
 from libc.math cimport pow, sqrt
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from convnet.kernels.runtime cimport alloc, cn_kernels, cn_task, kernels_for, parallel_for, release
 
@@ -89,6 +89,36 @@ def sum_forward(const real[::1] a, const real[::1] b, real[::1] y, bint relu):
     s.a, s.b, s.out = <const char *> &a[0], <const char *> &b[0], <char *> &y[0]
     with nogil:
         parallel_for(sum_block, &s, blocks(s.n), 24.0 * s.n * s.item)
+
+
+# ---- dropout -------------------------------------------------------------------------------------------------------
+
+
+cdef struct Dropout:
+    const cn_kernels *kernels
+    Py_ssize_t n, item
+    const char *x
+    char *y
+    uint32_t threshold
+    uint64_t seed
+    double scale
+
+
+cdef void dropout_block(void *job, ptrdiff_t index, int worker) noexcept nogil:
+    cdef const Dropout *s = <const Dropout *> job
+    cdef Py_ssize_t start = index * BLOCK, at = start * s.item
+    s.kernels.dropout(s.y + at, s.x + at, least(BLOCK, s.n - start), start, s.threshold, s.seed, s.scale)
+
+
+def dropout(const real[::1] x, real[::1] y, uint32_t threshold, uint64_t seed, double scale):
+    """y = 0 with a probability of threshold / 2 ** 32, else x * scale; the seed decides where."""
+    cdef Dropout s
+    if x.shape[0] == 0:
+        return
+    s.kernels, s.n, s.item = kernels_for(sizeof(real), False), x.shape[0], sizeof(real)
+    s.x, s.y, s.threshold, s.seed, s.scale = <const char *> &x[0], <char *> &y[0], threshold, seed, scale
+    with nogil:
+        parallel_for(dropout_block, &s, blocks(s.n), 24.0 * s.n * s.item)
 
 
 # ---- softmax and cross-entropy -------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Other kernel modules cimport from here and never link csrc/threads.c, memory.c o
 that did would have a pool and a cache of its own.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 
 cdef extern from "runtime.h" nogil:
@@ -159,6 +159,9 @@ cdef extern from "kernels.h" nogil:
             void *dx, const void *dy, const void *x, const cn_response *response
         ) noexcept nogil
         void (*blend)(void *y, const void *x, const cn_blend *blend) noexcept nogil
+        void (*dropout)(
+            void *y, const void *x, ptrdiff_t n, uint64_t first, uint32_t threshold, uint64_t seed, double scale,
+        ) noexcept nogil
         double (*softmax)(
             void *gradient, const void *logits, const int64_t *labels, const void *targets, ptrdiff_t rows,
             ptrdiff_t classes, double scale

@@ -18,6 +18,9 @@ __all__ = ["Dense"]
 class Dense(Layer):
     """Affine map of each row: ``y = x @ weight.T + bias``.
 
+    Several with activations between them: Rumelhart, Hinton and Williams 1986, Learning representations by
+    back-propagating errors (Nature 323, 533-536).
+
     Parameters
     ----------
     in_features, out_features : int

@@ -3,6 +3,7 @@
 import numpy as np
 
 from convnet.context import Context
+from convnet.functional import dropout
 from convnet.layers._checks import as_array, check_dtype
 from convnet.layers._layer import Layer, Shape
 from convnet.settings import Seed, generator, real
@@ -31,15 +32,16 @@ class Dropout(Layer):
 
     Notes
     -----
-    Saved for backward: the mask, one byte a number.
+    Saved for backward: the seed of the mask, which `convnet.functional.dropout` draws again from it: no array. Cost: as
+    an activation.
 
     Examples
     --------
-    >>> layer = Dropout(0.5, rng=1)
+    >>> layer = Dropout(0.5, rng=2)
     >>> layer(np.ones((1, 4)))
     array([[1., 1., 1., 1.]])
     >>> layer.forward(np.ones((1, 4)), Context())
-    array([[0., 2., 2., 2.]])
+    array([[0., 2., 2., 0.]])
     """
 
     def __init__(self, rate: float = 0.5, *, rng: Seed = None) -> None:
@@ -52,25 +54,15 @@ class Dropout(Layer):
         check_dtype(x, "Dropout")
         if ctx is None:
             return x
-        ctx.mask = self._mask(x.shape) if self.rate else None
-        return self._apply(x, ctx.mask)
+        ctx.seed = int(self.rng.integers(2**64, dtype=np.uint64))
+        return self._apply(x, ctx.seed)
 
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         """Return ``dy * mask / (1 - rate)``."""
-        return self._apply(dy, ctx.mask) if ctx.wants_dx else None
+        return self._apply(dy, ctx.seed) if ctx.wants_dx else None
 
-    def _mask(self, shape: Shape) -> np.ndarray:
-        """Draw the numbers to keep, for images in the channels-last order of their memory."""
-        last = (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
-        mask: np.ndarray = self.rng.random(last, np.float32) >= self.rate
-        return np.moveaxis(mask, -1, 1) if len(shape) == 4 else mask
-
-    def _apply(self, x: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        if mask is None:
-            return x
-        y: np.ndarray = np.where(mask, x, x.dtype.type(0))
-        y *= 1 / (1 - self.rate)
-        return y
+    def _apply(self, x: np.ndarray, seed: int) -> np.ndarray:
+        return dropout(x, self.rate, seed) if self.rate else x
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the input."""

@@ -36,6 +36,9 @@ class Node(NamedTuple):
 class Graph(Layer):
     """Layers that read each other's outputs by name, in any way that has no cycle.
 
+    ``y[name] = layer(y[source], ...)``, node by node; the gradients by the chain rule, backwards (Linnainmaa 1976,
+    Taylor expansion of the accumulated rounding error, BIT 16, 146-160).
+
     Parameters
     ----------
     nodes : mapping of str to (Layer, str or sequence of str)

@@ -29,6 +29,7 @@ class MaxPool2d(Layer):
 
     ``y[n, c, i, j] = max over u, v of x[n, c, i*stride + u*dilation, j*stride + v*dilation]``; the padding never wins.
     NaN wins over every number, and of equal numbers the first in reading order gets the gradient.
+    Riesenhuber and Poggio 1999, Hierarchical models of object recognition in cortex (Nat. Neurosci. 2, 1019-1025).
 
     Parameters
     ----------
@@ -117,7 +118,8 @@ class AvgPool2d(Layer):
 
     ``y[n, c, i, j] = (sum over u, v of x[n, c, i*stride + u, j*stride + v]) / count`` where the padding is zero and
     ``count`` is the number of pixels of the window inside the padded map, or inside the map itself without
-    ``count_include_pad``.
+    ``count_include_pad``. The subsampling of LeCun et al. 1998, doi:10.1109/5.726791, section II, without the factor
+    and the bias that it trains.
 
     Parameters
     ----------
@@ -203,7 +205,7 @@ class AdaptiveAvgPool2d(Layer):
 
     Along an axis of length h with o outputs, window i has the pixels from ``floor(i h / o)`` to ``ceil((i + 1) h /
     o)``: windows side by side where o divides h, else of two sizes, some overlapping by one. A map that has the
-    output's size already is returned as it is.
+    output's size already is returned as it is. One level of the spatial pyramid of He et al. 2014, arXiv:1406.4729.
 
     Parameters
     ----------
@@ -277,8 +279,9 @@ class GlobalAvgPool2d(AdaptiveAvgPool2d):
 class AdaptiveMaxPool2d(Layer):
     """The largest number of each of ``output_size`` windows that cover the map evenly, whatever its size.
 
-    The windows are those of `AdaptiveAvgPool2d`. NaN wins over every number, and of equal numbers the first in reading
-    order gets the gradient.
+    ``y[n, c, i, j] = max over the window of x[n, c]``, one level of the spatial pyramid of He et al. 2014,
+    arXiv:1406.4729. The windows are those of `AdaptiveAvgPool2d`. NaN wins over every number, and of equal numbers the
+    first in reading order gets the gradient.
 
     Parameters
     ----------

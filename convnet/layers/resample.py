@@ -23,6 +23,10 @@ class Pad2d(Layer):
 
     `Conv2d` and pooling pad with zeros themselves, for nothing; this is for the other two, which leave no dark frame.
 
+    ``y[n, c, i, j] = x[n, c, p(i - top, h), p(j - left, w)]``, with ``p(i, h)`` the place itself inside the map;
+    outside, "replicate" has the nearest place, "reflect" ``-i`` before it and ``2 (h - 1) - i`` behind it; "zeros" has
+    y = 0 there.
+
     Parameters
     ----------
     padding : int, pair or ((top, bottom), (left, right))

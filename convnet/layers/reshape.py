@@ -112,7 +112,8 @@ class PadChannels(Layer):
         n, c, h, w = x.shape
         if ctx is not None:
             ctx.channels = c
-        return concat([np.zeros((n, self.before, h, w), x.dtype), x, np.zeros((n, self.after, h, w), x.dtype)])
+        zero = np.zeros((), x.dtype)
+        return concat([np.broadcast_to(zero, (n, self.before, h, w)), x, np.broadcast_to(zero, (n, self.after, h, w))])
 
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         """Return the channels of ``dy`` that were those of ``x``."""

@@ -78,7 +78,7 @@ def googlenet(
     Returns
     -------
     Sequential
-        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes are taken too.
+        From images (n, in_channels, 224, 224) to logits (n, classes); other sizes from 15x15 on are taken too.
 
     Raises
     ------

@@ -34,7 +34,7 @@ def nin(
     Returns
     -------
     Sequential
-        From images (n, in_channels, 32, 32) to logits (n, classes); other sizes are taken too.
+        From images (n, in_channels, 32, 32) to logits (n, classes); other sizes from 4x4 on are taken too.
 
     Raises
     ------

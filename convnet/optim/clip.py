@@ -59,6 +59,9 @@ class ClipNorm:
 class ClipValue:
     """Bring each number of the gradients into the range from ``-limit`` to ``limit``; NaN stays NaN.
 
+    ``g = min(max(g, -limit), limit)``. Mikolov 2012, Statistical language models based on neural networks (thesis, Brno
+    University of Technology); Pascanu, Mikolov and Bengio, arXiv:1211.5063, section 3.2, compare it with `ClipNorm`.
+
     Parameters
     ----------
     limit : float

@@ -73,7 +73,7 @@ class OneCycle:
 
 @dataclass(frozen=True, slots=True)
 class StepDecay:
-    """``lr * factor ** (step // every)``.
+    """``lr * factor ** (step // every)``: every few epochs in Szegedy et al. 2014, arXiv:1409.4842, section 6.
 
     Parameters
     ----------
@@ -201,7 +201,8 @@ class Plateau:
     """``lr``, multiplied by ``factor`` whenever the loss has not fallen for more than ``patience`` epochs.
 
     `Trainer.fit` tells it the loss after each epoch: that of the validation data, or of the training without such. In a
-    loop of your own call `observe`, or the ``observe`` of the optimizer. As PyTorch's ``ReduceLROnPlateau``.
+    loop of your own call `observe`, or the ``observe`` of the optimizer. As PyTorch's ``ReduceLROnPlateau``;
+    Krizhevsky, Sutskever and Hinton 2012 (NIPS 25), section 5, did it by hand.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-/* ReLU, ReLU6, softmax with its loss, and the updates of the optimisers. */
+/* ReLU, ReLU6, dropout, softmax with its loss, and the updates of the optimisers. */
 #include "kernel_cases.h"
 
 /* ---- ReLU, ReLU6 ------------------------------------------------------------------------------------------------- */
@@ -36,6 +36,39 @@ static void test_relus(void) {
             test_relu(n, relu);
             test_relu_gradient(n, relu);
         }
+}
+
+/* ---- dropout ----------------------------------------------------------------------------------------------------- */
+
+/* Element 16 k has word k of the first counter; these are published for counter and key 0. */
+static void test_dropout_words(void) {
+    static const uint32_t words[] = {0x531c7e4f, 0x39491ee5, 0x2c855a92, 0x3d6abf9a};
+    const void *x = filled(0, 64, 3);
+    void *y = filled(1, 64, 7);
+    for (int k = 0; k < 4; k++) {
+        begin("dropout of a known word", k, 0, 0, 0);
+        kernels->dropout(y, x, 64, 0, words[k], 0, 2);
+        check(get(y, 16 * k) == 6, "kept", 16 * k, get(y, 16 * k), 6);
+        kernels->dropout(y, x, 64, 0, words[k] + 1, 0, 2);
+        check(get(y, 16 * k) == 0, "dropped", 16 * k, get(y, 16 * k), 0);
+    }
+}
+
+static void test_dropout(void) {
+    double kept[192];
+    test_dropout_words();
+    void *ones = filled(0, 192, 1);
+    kernels->dropout(ones, ones, 192, 128, 1u << 31, 5, 2);
+    for (ptrdiff_t i = 0; i < 192; i++) kept[i] = get(ones, i);
+    for (ptrdiff_t n = 0; n <= 140; n++) {
+        const void *x = special(0, n);
+        void *y = filled(1, n, 7);
+        begin("dropout", n, 0, 0, 0);
+        for (ptrdiff_t i = 0; i < n; i++) expected[i] = kept[i] != 0 ? 2 * get(x, i) : 0;
+        kernels->dropout(y, x, n, 128, 1u << 31, 5, 2);
+        check_equal("y", y, n);
+        check_fronts();
+    }
 }
 
 /* ---- softmax -------------------------------------------------------------------------------------------------- */
@@ -261,6 +294,7 @@ static void test_average(void) {
 
 static void test_table(void) {
     test_relus();
+    test_dropout();
     test_softmax();
     test_sgd();
     test_adam();
