@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convnet.functional._arrays import FloatArray, empty, expect_shape, floats, same_dtype, to_nchw
+from convnet.functional._arrays import FloatArray, empty, expect_shape, floats, same_dtype, to_nchw, to_nhwc
 from convnet.shapes import concat_shape, gated_shape
 
 __all__ = ["concat", "multiply", "multiply_backward"]
@@ -120,11 +120,11 @@ def _product(factors: Sequence[FloatArray], shape: tuple[int, ...]) -> FloatArra
 
 
 def _sum_of_product(factors: Sequence[FloatArray], shape: tuple[int, ...]) -> FloatArray:
-    """Sum each map (n, c, h, w) of a product to (n, c, 1, 1), pixel by pixel in the order of memory.
+    """Sum each map (n, c, h, w) of a product to (n, c, 1, 1), pixel by pixel.
 
     In one pass, without the product: 1.5 ms instead of 7 for (16, 64, 56, 56).
     """
     first = factors[0] if len(factors) == 2 else _product(factors[:-1], shape)
-    maps, others = _channels_last(first), _channels_last(np.broadcast_to(factors[-1], shape))
+    maps, others = to_nhwc(first), to_nhwc(np.broadcast_to(factors[-1], shape))
     sums: FloatArray = np.einsum("nhwc,nhwc->nc", maps, others)
     return sums[:, :, np.newaxis, np.newaxis]
