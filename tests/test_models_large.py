@@ -163,7 +163,7 @@ def test_too_small_images_are_refused_with_the_least_size(name, settings, least)
     with pytest.raises(ShapeError, match=rf"; images must be at least {least}x{least}$"):
         refuse(2, (3, least, least - 1))
     with pytest.raises(ShapeError, match=rf"; images must be at least {least}x{least}$"):
-        model.forward(np.zeros((1, 3, least - 1, least), np.float32), Context())
+        model.forward(np.zeros((2, 3, least - 1, least), np.float32), Context())
 
 
 def test_heads_are_for_training_only(rng):

@@ -54,7 +54,8 @@ class Dropout(Layer):
         check_dtype(x, "Dropout")
         if ctx is None:
             return x
-        ctx.seed = int(self.rng.integers(2**64, dtype=np.uint64))
+        draws = self.rate > 0 and x.size > 0  # a batch without images, as `summary` takes, moves nothing
+        ctx.seed = int(self.rng.integers(2**64, dtype=np.uint64)) if draws else 0
         return self._apply(x, ctx.seed)
 
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
