@@ -1,7 +1,7 @@
 """Batches, prepared in threads beside the training step."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TypeAlias
@@ -49,6 +49,7 @@ class DataLoader:
     Attributes
     ----------
     x, y : ndarray
+    rng : numpy.random.Generator
 
     Raises
     ------
@@ -92,17 +93,30 @@ class DataLoader:
         self.batch_size = integer(batch_size, "DataLoader batch_size")
         self.workers = integer(workers, "DataLoader workers", least=0)
         self.shuffle, self.augment = shuffle, augment
-        self._rng = np.random.default_rng(rng)
+        self.rng = np.random.default_rng(rng)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether targets are class indices (n,) or probabilities (n, classes), and not numbers to be hit."""
+        y = self.y
+        if y.ndim != 2 or y.shape[1] < 2:
+            return y.ndim == 1
+        return bool(np.all(y >= 0) and np.allclose(y.sum(axis=1), 1))
 
     def __len__(self) -> int:
         """Batches a pass."""
         return -(-len(self.x) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        order = self._rng.permutation(len(self.x)) if self.shuffle else None
-        seed = 0 if self.augment is None else int(self._rng.integers(2**63))
+        return self.batches()
+
+    def batches(self, first: int = 0) -> Iterator[Batch]:
+        """One pass from batch number ``first`` on: the batches are those of a whole pass."""
+        order = self.rng.permutation(len(self.x)) if self.shuffle else None
+        seed = 0 if self.augment is None else int(self.rng.integers(2**63))
         prepare = partial(self._batch, order, seed)
-        return self._ahead(prepare) if self.workers else map(prepare, range(len(self)))
+        numbers = range(first, len(self))
+        return self._ahead(prepare, numbers) if self.workers else map(prepare, numbers)
 
     def _batch(self, order: np.ndarray | None, seed: int, number: int) -> Batch:
         part = slice(number * self.batch_size, (number + 1) * self.batch_size)
@@ -112,11 +126,11 @@ class DataLoader:
             x = self.augment(x, np.random.default_rng((seed, number)))
         return x, self.y[chosen]
 
-    def _ahead(self, prepare: Callable[[int], Batch]) -> Iterator[Batch]:
+    def _ahead(self, prepare: Callable[[int], Batch], numbers: Iterable[int]) -> Iterator[Batch]:
         pool = ThreadPoolExecutor(self.workers, "convnet-data")
         waiting: deque[Future[Batch]] = deque()
         try:
-            for number in range(len(self)):
+            for number in numbers:
                 waiting.append(pool.submit(prepare, number))
                 if len(waiting) > _AHEAD * self.workers:
                     yield waiting.popleft().result()

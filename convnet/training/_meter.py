@@ -1,5 +1,8 @@
 """Loss and accuracy so far."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from convnet import metrics
@@ -38,3 +41,11 @@ class Meter:
     def accuracy(self) -> float | None:
         """Fraction of the images told right; None where targets are no classes."""
         return self._correct / max(self.images, 1) if self._classifies else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums, to go on from."""
+        return {"images": self.images, "loss_sum": self._loss_sum, "correct": self._correct}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from sums that `state_dict` returned."""
+        self.images, self._loss_sum, self._correct = state["images"], state["loss_sum"], state["correct"]
