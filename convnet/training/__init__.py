@@ -4,6 +4,7 @@ from convnet.training._average import WeightAverage as WeightAverage
 from convnet.training._checkpoint import Checkpoint as Checkpoint
 from convnet.training._history import Epoch as Epoch
 from convnet.training._history import History as History
+from convnet.training._rates import LearningRates as LearningRates
 from convnet.training._trainer import Trainer as Trainer
 from convnet.training.callbacks import Callback as Callback
 from convnet.training.callbacks import CSVLog as CSVLog
@@ -19,6 +20,7 @@ __all__ = [
     "Epoch",
     "History",
     "JSONLog",
+    "LearningRates",
     "TensorBoard",
     "Trainer",
     "WeightAverage",

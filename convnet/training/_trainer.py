@@ -10,11 +10,12 @@ from convnet.data import DataLoader
 from convnet.data.transforms import Transform
 from convnet.errors import SettingError, ShapeError
 from convnet.functional import softmax
-from convnet.settings import integer
+from convnet.settings import integer, real
 from convnet.training._arrays import Data, as_floats, checked_data, checked_images
 from convnet.training._checkpoint import Checkpoint
 from convnet.training._engine import Engine
 from convnet.training._history import Epoch, History
+from convnet.training._rates import LearningRates, try_rates
 from convnet.training._run import Run
 from convnet.training.callbacks import Callback, EpochEnd, Function
 
@@ -194,10 +195,7 @@ class Trainer(Engine):
         epochs = integer(epochs, "Trainer.fit epochs")
         size = integer(batch_size, "Trainer.fit batch_size")
         workers = integer(workers, "Trainer.fit workers", least=0)
-        arrays = (train.x, train.y) if isinstance(train, DataLoader) else train
-        x, y = checked_data("Trainer.fit", arrays, self.model, self._dtype)
-        threads = 0 if augment is None else workers
-        training = train if isinstance(train, DataLoader) else DataLoader(x, y, size, shuffle, augment, rng, threads)
+        training = self._loader("Trainer.fit", train, size, shuffle, augment, rng, workers)
         validating = None
         if validation is not None:
             x, y = checked_data("Trainer.fit validation", validation, self.model, self._dtype)
@@ -213,6 +211,75 @@ class Trainer(Engine):
         if state is not None:
             run.load_state_dict(state)
         return run.run()
+
+    def find_learning_rate(
+        self,
+        train: Data | DataLoader,
+        lowest: float = 1e-5,
+        highest: float = 10.0,
+        steps: int = 100,
+        batch_size: int = 64,
+        rng: int | np.random.Generator | None = 0,
+        augment: Transform | None = None,
+    ) -> LearningRates:
+        """Try rising learning rates, one a step, and see how the loss takes it (Smith 2017, arXiv:1506.01186).
+
+        Everything is put back afterwards: weights, optimizer, random generators and history are as before.
+
+        Parameters
+        ----------
+        train, batch_size, rng, augment
+            As for `fit`.
+        lowest, highest : float
+            Of the rates, which rise by the same factor from step to step. It ends early once the loss is four times
+            the least one, or not finite.
+        steps : int
+            At least 3.
+
+        Returns
+        -------
+        LearningRates
+            Rates, losses, and a suggestion.
+
+        Raises
+        ------
+        SettingError, ShapeError, DTypeError, DataError
+            If settings or data are wrong, or the loss is not finite from the beginning.
+
+        Examples
+        --------
+        >>> from convnet import models, optim
+        >>> from convnet.data import digits
+        >>> from convnet.losses import SoftmaxCrossEntropy
+        >>> train, _ = digits()
+        >>> trainer = Trainer(models.simple_cnn(rng=0), SoftmaxCrossEntropy(), optim.SGD(1.0, momentum=0.9))
+        >>> found = trainer.find_learning_rate(train)
+        >>> 0.001 < found.suggestion < 1
+        True
+        """
+        who = "Trainer.find_learning_rate"
+        least = real(lowest, f"{who} lowest", below=real(highest, f"{who} highest"))
+        if least == 0:
+            raise SettingError(f"{who} lowest: expected a rate above 0, got {lowest}")
+        batches = self._loader(who, train, integer(batch_size, f"{who} batch_size"), True, augment, rng, 0)
+        return try_rates(self, batches, least, highest, integer(steps, f"{who} steps", least=3))
+
+    def _loader(
+        self,
+        who: str,
+        train: Data | DataLoader,
+        batch_size: int,
+        shuffle: bool,
+        augment: Transform | None,
+        rng: int | np.random.Generator | None,
+        workers: int,
+    ) -> DataLoader:
+        """Training data, checked."""
+        arrays = (train.x, train.y) if isinstance(train, DataLoader) else train
+        x, y = checked_data(who, arrays, self.model, self._dtype)
+        if isinstance(train, DataLoader):
+            return train
+        return DataLoader(x, y, batch_size, shuffle, augment, rng, 0 if augment is None else workers)
 
     def evaluate(self, data: Data, batch_size: int = 256) -> dict[str, float]:
         """Measure the model, or its average, on ``data``; nothing is trained.
