@@ -52,6 +52,7 @@ try:
         Dense,
         Dropout,
         Flatten,
+        Frozen,
         GlobalAvgPool2d,
         Graph,
         GroupNorm,
@@ -75,6 +76,7 @@ try:
         Softmax,
         Tanh,
         Upsample2d,
+        freeze,
     )
     from convnet.losses import BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
     from convnet.parameter import Parameter
@@ -110,6 +112,7 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "Flatten",
+    "Frozen",
     "GlobalAvgPool2d",
     "Graph",
     "GroupNorm",
@@ -150,6 +153,7 @@ __all__ = [
     "conv_transpose2d_output_size",
     "data",
     "empty_cache",
+    "freeze",
     "functional",
     "fuse",
     "get_algorithm",
