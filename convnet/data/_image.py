@@ -67,9 +67,12 @@ def read_image(
     """
     wanted = check_image_settings("read_image", size, channels, fit)
     try:
-        return _pixels(file, wanted, channels, fit)
+        image, whole, orientation = _decoded(file, wanted, channels, fit)
     except Exception as error:  # decoders raise nearly anything over damaged bytes
         raise DataError(f"read_image: expected a readable image, got {_named(file)}: {_reason(error)}") from error
+    if wanted is not None:
+        image = _scaled(image, whole, wanted[::-1] if orientation in _SIDEWAYS else wanted, fit)
+    return _channels_first(_upright(np.asarray(image), orientation))
 
 
 def check_image_settings(who: str, size: object, channels: object, fit: object) -> tuple[int, int] | None:
@@ -95,22 +98,23 @@ def check_image_settings(who: str, size: object, channels: object, fit: object) 
     return None if size is None else height_and_width(size, f"{who} size")
 
 
-def _pixels(
+def _decoded(
     file: str | os.PathLike[str] | BinaryIO, size: tuple[int, int] | None, channels: int, fit: str
-) -> NDArray[np.uint8]:
+) -> tuple["Image", tuple[float, float], int]:
+    """The image as it lies in the file, or a smaller one that is large enough for ``size``; its width and height, which
+    a smaller one need not fill to the last pixel; and its orientation.
+    """
     import PIL.Image
 
     with PIL.Image.open(file) as image:
         orientation = image.getexif().get(_ORIENTATION, 1)
-        if size is not None and orientation in _SIDEWAYS:
-            size = size[::-1]
         mode = "RGB" if channels == 3 else "L"
+        whole: tuple[float, float] = image.size
         if size is not None:
-            image.draft(mode, _least(image.size, size, fit))
-        pixels = _eight_bits(image).convert(mode)
-    if size is not None:
-        pixels = pixels.resize(size[::-1], PIL.Image.Resampling.BILINEAR, _box(pixels.size, size, fit))
-    return _channels_first(_upright(np.asarray(pixels), orientation))
+            least = _least(image.size, size[::-1] if orientation in _SIDEWAYS else size, fit)
+            drafted = image.draft(mode, least)
+            whole = whole if drafted is None else drafted[1][2:]
+        return _eight_bits(image).convert(mode), whole, orientation
 
 
 def _least(whole: tuple[int, int], size: tuple[int, int], fit: str) -> tuple[int, int]:
@@ -121,13 +125,16 @@ def _least(whole: tuple[int, int], size: tuple[int, int], fit: str) -> tuple[int
     return math.ceil(whole[0] * across), math.ceil(whole[1] * down)
 
 
-def _box(whole: tuple[int, int], size: tuple[int, int], fit: str) -> tuple[float, float, float, float] | None:
-    """Left, top, right and bottom of the part in the middle that has the proportions of ``size``; None for all."""
-    if fit == "stretch":
-        return None
-    scale = min(whole[0] / size[1], whole[1] / size[0])
-    left, top = (whole[0] - scale * size[1]) / 2, (whole[1] - scale * size[0]) / 2
-    return left, top, min(left + scale * size[1], whole[0]), min(top + scale * size[0], whole[1])
+def _scaled(image: "Image", whole: tuple[float, float], size: tuple[int, int], fit: str) -> "Image":
+    """All of an image, or the part in the middle that has the proportions of ``size``."""
+    import PIL.Image
+
+    width, height = whole
+    left = top = 0.0
+    if fit == "crop":
+        scale = min(width / size[1], height / size[0])
+        left, top = (max((side - scale * part) / 2, 0.0) for side, part in ((width, size[1]), (height, size[0])))
+    return image.resize(size[::-1], PIL.Image.Resampling.BILINEAR, (left, top, width - left, height - top))
 
 
 def _eight_bits(image: "Image") -> "Image":
