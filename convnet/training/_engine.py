@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convnet.data import DataLoader
 from convnet.errors import SettingError, WeightsError
 from convnet.inference import fuse
 from convnet.layers import Layer
@@ -15,6 +14,7 @@ from convnet.optim import Optimizer
 from convnet.settings import integer
 from convnet.training._arrays import as_floats
 from convnet.training._average import WeightAverage
+from convnet.training._batches import Batches
 from convnet.training._gradients import add_gradients
 from convnet.training._history import History
 from convnet.training._meter import Meter
@@ -141,7 +141,7 @@ class Engine:
             self.average.update()
         return loss, outputs
 
-    def measure(self, batches: DataLoader) -> tuple[Meter, dict[str, float]]:
+    def measure(self, batches: Batches) -> tuple[Meter, dict[str, float]]:
         """Loss and accuracy, and the metrics of all outputs at once."""
         meter, outputs = Meter(batches.classifies), []
         for x, y in batches:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convnet.data import DataLoader
 from convnet.errors import DataError, DivergedError
+from convnet.training._batches import Batches
 from convnet.training._engine import Engine
 
 __all__ = ["LearningRates", "try_rates"]
@@ -44,7 +44,7 @@ class LearningRates:
         return f"LearningRates({tried}, suggestion {self.suggestion:.2g})"
 
 
-def try_rates(trainer: Engine, batches: DataLoader, lowest: float, highest: float, steps: int) -> LearningRates:
+def try_rates(trainer: Engine, batches: Batches, lowest: float, highest: float, steps: int) -> LearningRates:
     """Make steps with rising rates, then put everything back as it was."""
     before, schedule = trainer.state_dict(), trainer.optimizer.lr
     rates, losses = np.geomspace(lowest, highest, steps), []
@@ -69,7 +69,7 @@ def try_rates(trainer: Engine, batches: DataLoader, lowest: float, highest: floa
     return _judged(rates[: len(losses)], np.array(losses))
 
 
-def _endless(batches: DataLoader, steps: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _endless(batches: Batches, steps: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """So many batches, of as many passes as it takes."""
     while steps > 0:
         for batch in batches:

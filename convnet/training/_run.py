@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from convnet.data import DataLoader
 from convnet.errors import DivergedError, SettingError, WeightsError
+from convnet.training._batches import Batches
 from convnet.training._checkpoint import Checkpoint
 from convnet.training._engine import Engine
 from convnet.training._history import Epoch
@@ -39,8 +39,8 @@ class Run:
     def __init__(
         self,
         trainer: Engine,
-        training: DataLoader,
-        validating: DataLoader | None,
+        training: Batches,
+        validating: Batches | None,
         epochs: int,
         accumulate: int,
         callbacks: Sequence[Callback],
@@ -62,8 +62,8 @@ class Run:
     def run(self) -> Iterator[Epoch]:
         """Train; yield each epoch when it is finished."""
         trainer = self.trainer
-        before = (self._number - 1) * len(self.training.x) + self._meter.images
-        with ProgressBar(len(self.training.x), self.epochs, self.progress, before) as bar:
+        before = (self._number - 1) * self.training.images + self._meter.images
+        with ProgressBar(self.training.images, self.epochs, self.progress, before) as bar:
             try:
                 for callback in self.callbacks:
                     callback.begin(trainer)
@@ -156,7 +156,7 @@ class Run:
     def _data(self) -> dict[str, Any]:
         """What must be the same for batches to be the same."""
         data = self.training
-        return {"images": len(data.x), "batch_size": data.batch_size, "shuffle": data.shuffle, "parts": self.accumulate}
+        return {"images": data.images, "batch_size": data.batch_size, "shuffle": data.shuffle, "parts": self.accumulate}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned.

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convnet.data import DataLoader
 from convnet.data.transforms import Transform
 from convnet.errors import SettingError, ShapeError
 from convnet.functional import softmax
 from convnet.settings import integer, real
-from convnet.training._arrays import Data, as_floats, checked_data, checked_images
+from convnet.training._arrays import as_floats, checked_images
+from convnet.training._batches import AnyData, Batches, checked_batches
 from convnet.training._checkpoint import Checkpoint
 from convnet.training._engine import Engine
 from convnet.training._history import Epoch, History
@@ -74,8 +74,8 @@ class Trainer(Engine):
 
     def fit(
         self,
-        train: Data | DataLoader,
-        validation: Data | None = None,
+        train: AnyData,
+        validation: AnyData | None = None,
         epochs: int = 1,
         batch_size: int = 64,
         shuffle: bool = True,
@@ -158,8 +158,8 @@ class Trainer(Engine):
 
     def iter_fit(
         self,
-        train: Data | DataLoader,
-        validation: Data | None = None,
+        train: AnyData,
+        validation: AnyData | None = None,
         epochs: int = 1,
         batch_size: int = 64,
         shuffle: bool = True,
@@ -198,8 +198,9 @@ class Trainer(Engine):
         training = self._loader("Trainer.fit", train, size, shuffle, augment, rng, workers)
         validating = None
         if validation is not None:
-            x, y = checked_data("Trainer.fit validation", validation, self.model, self._dtype)
-            validating = _in_order(x, y, size)
+            validating = checked_batches(
+                "Trainer.fit validation", validation, self.model, self._dtype, size, workers=workers
+            )
         checkpoint = Checkpoint(checkpoint) if isinstance(checkpoint, str | os.PathLike) else checkpoint
         if resume and checkpoint is None:
             raise SettingError("Trainer.fit resume: expected a checkpoint to resume from, got checkpoint=None")
@@ -214,7 +215,7 @@ class Trainer(Engine):
 
     def find_learning_rate(
         self,
-        train: Data | DataLoader,
+        train: AnyData,
         lowest: float = 1e-5,
         highest: float = 10.0,
         steps: int = 100,
@@ -267,21 +268,17 @@ class Trainer(Engine):
     def _loader(
         self,
         who: str,
-        train: Data | DataLoader,
+        train: AnyData,
         batch_size: int,
         shuffle: bool,
         augment: Transform | None,
         rng: int | np.random.Generator | None,
         workers: int,
-    ) -> DataLoader:
+    ) -> Batches:
         """Training data, checked."""
-        arrays = (train.x, train.y) if isinstance(train, DataLoader) else train
-        x, y = checked_data(who, arrays, self.model, self._dtype)
-        if isinstance(train, DataLoader):
-            return train
-        return DataLoader(x, y, batch_size, shuffle, augment, rng, 0 if augment is None else workers)
+        return checked_batches(who, train, self.model, self._dtype, batch_size, shuffle, augment, rng, workers)
 
-    def evaluate(self, data: Data, batch_size: int = 256) -> dict[str, float]:
+    def evaluate(self, data: AnyData, batch_size: int = 256) -> dict[str, float]:
         """Measure the model, or its average, on ``data``; nothing is trained.
 
         Parameters
@@ -303,8 +300,7 @@ class Trainer(Engine):
             If settings or data are wrong.
         """
         size = integer(batch_size, "Trainer.evaluate batch_size")
-        x, y = checked_data("Trainer.evaluate", data, self.model, self._dtype)
-        meter, measured = self.measure(_in_order(x, y, size))
+        meter, measured = self.measure(checked_batches("Trainer.evaluate", data, self.model, self._dtype, size))
         figures = {"loss": meter.loss, "accuracy": meter.accuracy, **measured}
         return {name: value for name, value in figures.items() if value is not None}
 
@@ -350,8 +346,3 @@ class Trainer(Engine):
         if logits.ndim != 2:
             raise ShapeError(f"Trainer.predict_proba: expected outputs of shape (n, classes), got {logits.shape}")
         return softmax(logits)
-
-
-def _in_order(x: np.ndarray, y: np.ndarray, size: int) -> DataLoader:
-    """Batches to measure on: there is nothing to prepare, so there is no thread for it."""
-    return DataLoader(x, y, size, shuffle=False, workers=0)
