@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convnet.data.transforms import Transform
 from convnet.errors import DataError, DTypeError, ShapeError
 from convnet.layers import Layer
 
@@ -46,8 +47,10 @@ def checked_images(who: str, x: ArrayLike, model: Layer, dtype: np.dtype[Any]) -
     return images
 
 
-def checked_data(who: str, data: Data, model: Layer, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pair (x, y) as arrays that fit ``model`` and each other.
+def checked_data(
+    who: str, data: Data, model: Layer, dtype: np.dtype[Any], augment: Transform | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pair (x, y) as arrays that fit ``model``, x when it went through ``augment``, and each other.
 
     Raises
     ------
@@ -58,13 +61,27 @@ def checked_data(who: str, data: Data, model: Layer, dtype: np.dtype[Any]) -> tu
         x, y = data
     except (TypeError, ValueError):
         raise ShapeError(f"{who}: expected a pair of arrays (x, y), got {type(data).__name__}") from None
-    images, targets = checked_images(who, x, model, dtype), _array(who, y)
+    images, targets = _array(who, x), _array(who, y)
+    changed = _checked_images_after(augment, who, images, model, dtype)
     if len(images) == 0:
         raise DataError(f"{who}: expected at least one image, got x of shape {images.shape}")
     if targets.shape[:1] != images.shape[:1]:
         raise ShapeError(f"{who}: expected {len(images)} targets, one an image, got y of shape {targets.shape}")
-    _check_targets(who, targets, model.output_shape(images.shape[1:]))
+    _check_targets(who, targets, model.output_shape(changed.shape[1:]))
     return images, targets
+
+
+def _checked_images_after(
+    augment: Transform | None, who: str, images: np.ndarray, model: Layer, dtype: np.dtype[Any]
+) -> np.ndarray:
+    """Images as the model gets them: where those stored do not fit, ``augment`` may make them fit."""
+    try:
+        return checked_images(who, images, model, dtype)
+    except (ShapeError, DTypeError):
+        if augment is None or images.ndim < 2 or len(images) == 0:
+            raise
+    first = augment(images[:1], np.random.default_rng(0))
+    return checked_images(who, np.broadcast_to(first[0], (len(images), *first.shape[1:])), model, dtype)
 
 
 def _check_targets(who: str, targets: np.ndarray, output_shape: tuple[int, ...]) -> None:
@@ -86,6 +103,6 @@ def _check_targets(who: str, targets: np.ndarray, output_shape: tuple[int, ...])
 
 def _array(who: str, values: ArrayLike) -> np.ndarray:
     try:
-        return np.asarray(values)
+        return values if isinstance(values, np.memmap) else np.asarray(values)
     except ValueError:
         raise ShapeError(f"{who}: expected a pair of arrays (x, y), got nested sequences of unequal lengths") from None

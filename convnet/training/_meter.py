@@ -3,6 +3,7 @@
 import numpy as np
 
 from convnet import metrics
+from convnet.data._labels import are_classes
 
 __all__ = ["Meter"]
 
@@ -12,11 +13,11 @@ class Meter:
 
     Parameters
     ----------
-    classifies : bool
-        Whether targets are classes, so that an accuracy has a meaning.
+    classifies : bool or None
+        Whether targets are classes, so that an accuracy has a meaning; None lets the first batch tell.
     """
 
-    def __init__(self, classifies: bool) -> None:
+    def __init__(self, classifies: bool | None) -> None:
         self.images = 0
         self._classifies = classifies
         self._loss_sum = 0.0
@@ -26,6 +27,8 @@ class Meter:
         """Count a batch with its mean ``loss``."""
         self.images += len(outputs)
         self._loss_sum += loss * len(outputs)
+        if self._classifies is None:
+            self._classifies = are_classes(np.asarray(targets))
         if self._classifies:
             self._correct += metrics.correct(outputs, targets)
 

@@ -22,6 +22,9 @@ ROWS = 20
 FORMAT = "{desc} {percentage:3.0f} %|{bar}| {remaining} left{postfix}"
 
 
+ENDLESS_FORMAT = "{desc} {n_fmt} images{postfix}"
+
+
 class _Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
     monitor_interval = 0  # no watching thread: it would make every later fork unsafe
     _lock = threading.RLock()  # tqdm's own is shared between processes, which costs imports and a semaphore
@@ -44,24 +47,25 @@ class ProgressBar:
 
     Parameters
     ----------
-    images : int
-        Images of one epoch.
+    images : int or None
+        Images of one epoch; None where nobody knows.
     epochs : int
         Epochs of the run.
     wanted : bool
         False shows nothing; True shows the bar where standard error is a terminal.
     """
 
-    def __init__(self, images: int, epochs: int, wanted: bool) -> None:
+    def __init__(self, images: int | None, epochs: int, wanted: bool) -> None:
         self._images, self._epochs = images, epochs
         self._bar = _Bar(
-            total=images * epochs,
+            total=None if images is None else images * epochs,
             disable=None if wanted else True,  # None: where standard error is no terminal
-            bar_format=FORMAT,
+            bar_format=ENDLESS_FORMAT if images is None else FORMAT,
             ncols=_columns(sys.stderr),
             nrows=ROWS,
             mininterval=0,
         )
+        self._before = (1, 0, 0)  # an epoch, the images before it, the images of it so far
         self._begun = self._drawn = time.perf_counter()
         self.show(1, Meter(classifies=False))
 
@@ -83,11 +87,17 @@ class ProgressBar:
         self._drawn = time.perf_counter()
         if self._bar.disable:
             return
-        done = (epoch - 1) * self._images + meter.images
+        done = self._images_before(epoch, meter.images) + meter.images
         self._bar.ncols = _columns(sys.stderr)  # windows change their size
         self._bar.set_description_str(f"epoch {epoch:{len(str(self._epochs))}}/{self._epochs}", refresh=False)
         self._bar.set_postfix_str(self._figures(done, meter) if done else "", refresh=False)
         self._bar.update(done - self._bar.n)
+
+    def _images_before(self, epoch: int, images: int) -> int:
+        """Those of the epochs before this one, which has seen ``images`` so far."""
+        number, before, seen = self._before
+        self._before = (epoch, before + seen if epoch > number else before, images)
+        return self._before[1]
 
     def _figures(self, done: int, meter: Meter) -> str:
         parts = [f"loss {meter.loss:.4f}"]

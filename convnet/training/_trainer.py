@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convnet.context import Context
-from convnet.data import DataLoader
 from convnet.data.transforms import Transform
 from convnet.errors import DivergedError, SettingError
 from convnet.inference import fuse
@@ -17,8 +16,9 @@ from convnet.layers import Layer
 from convnet.losses import Loss, auxiliary_loss
 from convnet.optim import Optimizer
 from convnet.settings import integer
-from convnet.training._arrays import Data, as_floats, checked_data, checked_images
+from convnet.training._arrays import as_floats, checked_images
 from convnet.training._average import WeightAverage
+from convnet.training._batches import AnyData, Batches, checked_batches
 from convnet.training._history import Epoch, History
 from convnet.training._interrupt import InterruptBetweenSteps
 from convnet.training._meter import Meter
@@ -108,8 +108,8 @@ class Trainer:
 
     def fit(
         self,
-        train: Data | DataLoader,
-        validation: Data | None = None,
+        train: AnyData,
+        validation: AnyData | None = None,
         epochs: int = 1,
         batch_size: int = 64,
         shuffle: bool = True,
@@ -122,10 +122,10 @@ class Trainer:
 
         Parameters
         ----------
-        train : pair of arrays (x, y), or DataLoader
-            x of shape (n, c, h, w); the last batch of an epoch holds what remains. A `DataLoader` has its own batch
-            size, order, generator, ``augment`` and workers; those given here then do not count.
-        validation : pair of arrays (x, y), optional
+        train : pair of arrays (x, y), ImageFolder or other data set, DataLoader, or Stream
+            x of shape (n, c, h, w); the last batch of an epoch holds what remains. A `DataLoader` or a `Stream` has its
+            own batch size, order, generator, ``augment`` and workers; those given here then do not count.
+        validation : the same, optional
             Evaluated after each epoch.
         epochs : int
             Passes over ``train``.
@@ -142,7 +142,8 @@ class Trainer:
         progress : bool
             Show a live bar on standard error where that is a terminal.
         workers : int
-            Threads that ``augment`` runs in; their number does not change the result. With 0 it runs between the steps.
+            Threads that images are read and ``augment`` runs in; their number does not change the result. With 0 that
+            is done between the steps.
 
         Returns
         -------
@@ -162,8 +163,8 @@ class Trainer:
 
     def iter_fit(
         self,
-        train: Data | DataLoader,
-        validation: Data | None = None,
+        train: AnyData,
+        validation: AnyData | None = None,
         epochs: int = 1,
         batch_size: int = 64,
         shuffle: bool = True,
@@ -194,23 +195,20 @@ class Trainer:
         epochs = integer(epochs, "Trainer.fit epochs")
         size = integer(batch_size, "Trainer.fit batch_size")
         workers = integer(workers, "Trainer.fit workers", least=0)
-        arrays = (train.x, train.y) if isinstance(train, DataLoader) else train
-        x, y = checked_data("Trainer.fit", arrays, self.model, self._dtype)
-        threads = 0 if augment is None else workers
-        training = train if isinstance(train, DataLoader) else DataLoader(x, y, size, shuffle, augment, rng, threads)
+        model, dtype = self.model, self._dtype
+        training = checked_batches("Trainer.fit", train, model, dtype, size, shuffle, augment, rng, workers)
         validating = None
         if validation is not None:
-            x, y = checked_data("Trainer.fit validation", validation, self.model, self._dtype)
-            validating = _in_order(x, y, size)
+            validating = checked_batches("Trainer.fit validation", validation, model, dtype, size, workers=workers)
         self.history = History()
         return self._epochs(training, validating, epochs, progress)
 
-    def evaluate(self, data: Data, batch_size: int = 256) -> dict[str, float]:
+    def evaluate(self, data: AnyData, batch_size: int = 256) -> dict[str, float]:
         """Measure the model, or its average, on ``data``; nothing is trained.
 
         Parameters
         ----------
-        data : pair of arrays (x, y)
+        data : pair of arrays (x, y), ImageFolder or other data set, DataLoader, or Stream
             As for `fit`.
         batch_size : int
             Bounds the memory; does not change the result but for rounding.
@@ -226,8 +224,7 @@ class Trainer:
             If settings or data are wrong.
         """
         size = integer(batch_size, "Trainer.evaluate batch_size")
-        x, y = checked_data("Trainer.evaluate", data, self.model, self._dtype)
-        meter = self._measure(_in_order(x, y, size))
+        meter = self._measure(checked_batches("Trainer.evaluate", data, self.model, self._dtype, size))
         figures = {"loss": meter.loss, "accuracy": meter.accuracy}
         return {name: value for name, value in figures.items() if value is not None}
 
@@ -269,10 +266,8 @@ class Trainer:
             self.average.update()
         return loss, outputs
 
-    def _epochs(
-        self, training: DataLoader, validating: DataLoader | None, epochs: int, progress: bool
-    ) -> Iterator[Epoch]:
-        with ProgressBar(len(training.x), epochs, progress) as bar:
+    def _epochs(self, training: Batches, validating: Batches | None, epochs: int, progress: bool) -> Iterator[Epoch]:
+        with ProgressBar(training.images, epochs, progress) as bar:
             for number in range(1, epochs + 1):
                 begun = time.perf_counter()
                 meter, rate = self._train_epoch(training, number, bar)
@@ -291,9 +286,9 @@ class Trainer:
                 logger.info("%s", epoch)
                 yield epoch
 
-    def _train_epoch(self, batches: DataLoader, number: int, bar: ProgressBar) -> tuple[Meter, float]:
+    def _train_epoch(self, batches: Batches, number: int, bar: ProgressBar) -> tuple[Meter, float]:
         """One pass; returns the figures and the learning rate of the last step."""
-        meter, rate = Meter(_are_classes(batches.y)), 0.0
+        meter, rate = Meter(batches.classifies), 0.0
         with InterruptBetweenSteps() as interrupt:
             for step, (x, y) in enumerate(batches, start=1):
                 rate = self.optimizer.learning_rate
@@ -307,21 +302,9 @@ class Trainer:
         bar.show(number, meter)
         return meter, rate
 
-    def _measure(self, batches: DataLoader) -> Meter:
-        meter = Meter(_are_classes(batches.y))
+    def _measure(self, batches: Batches) -> Meter:
+        meter = Meter(batches.classifies)
         for x, y in batches:
             outputs = self._measured(as_floats(x, self._dtype))
             meter.add(self.loss.forward(outputs, y), outputs, y)
         return meter
-
-
-def _in_order(x: np.ndarray, y: np.ndarray, size: int) -> DataLoader:
-    """Batches to measure on: there is nothing to prepare, so there is no thread for it."""
-    return DataLoader(x, y, size, shuffle=False, workers=0)
-
-
-def _are_classes(y: np.ndarray) -> bool:
-    """Whether targets are class indices (n,) or probabilities (n, classes), and not numbers to be hit."""
-    if y.ndim == 1:
-        return True
-    return y.ndim == 2 and y.shape[1] > 1 and bool(np.all(y >= 0) and np.allclose(y.sum(axis=1), 1))
