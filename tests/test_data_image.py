@@ -124,12 +124,12 @@ def test_a_jpeg_is_decoded_small(monkeypatch):
     monkeypatch.setattr(
         _image, "_scaled", lambda image, *rest: sizes.append((image.size, *rest[:1])) or scaled(image, *rest)
     )
-    photo = saved(smooth(804, 1200), "JPEG")
-    for size in (100, 101, (100, 1), 400, 500):
+    photo = saved(smooth(404, 600), "JPEG")
+    for size in (50, 51, (50, 1), 200, 250):
         photo.seek(0)
         read_image(photo, size)
-    decoded = [(150, 101), (300, 201), (150, 101), (600, 402), (1200, 804)]
-    exact = [(150, 100.5), (300, 201), (150, 100.5), (600, 402), (1200, 804)]
+    decoded = [(75, 51), (150, 101), (75, 51), (300, 202), (600, 404)]
+    exact = [(75, 50.5), (150, 101), (75, 50.5), (300, 202), (600, 404)]
     assert sizes == list(zip(decoded, exact, strict=True))
 
 
