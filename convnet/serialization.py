@@ -81,7 +81,7 @@ def load(model: AnyLayer, path: str | os.PathLike[str], strict: bool = True) -> 
         If the file is truncated, corrupt, no safetensors file at all or does not fit the model.
     """
     try:
-        report = model.load_state_dict(_weights(Path(path)), strict=strict)
+        report = model.load_state_dict(weights_in(Path(path)), strict=strict)
     except WeightsError as error:
         raise WeightsError(f"{os.fspath(path)}: {error}") from error
     if any(report):
@@ -89,7 +89,7 @@ def load(model: AnyLayer, path: str | os.PathLike[str], strict: bool = True) -> 
     return model
 
 
-def _weights(path: Path) -> dict[str, np.ndarray]:
+def weights_in(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a file; of a checkpoint of a `Trainer` those that it measures, the averaged ones if there are."""
     arrays, _ = read(path)
     for place in CHECKPOINTED:

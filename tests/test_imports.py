@@ -24,7 +24,8 @@ LAYERS = [
     {"layers", "losses", "optim", "metrics"},
     {"models", "inference", "summary", "serialization"},
     {"training"},
-    {"onnx", "sklearn", "explain", "plot", "cli"},
+    {"onnx", "sklearn", "explain", "plot"},
+    {"cli"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
