@@ -75,7 +75,7 @@ def answers(
         Mistakes to keep.
     """
     x_all, y_all = (images, None) if isinstance(images, ImageFolder) else images
-    matrix, top, loss = ConfusionMatrix(len(classes)), TopK(5), 0.0
+    matrix, top, loss = ConfusionMatrix(len(classes)), TopK(5) if len(classes) > 5 else None, 0.0
     cross_entropy, kept = SoftmaxCrossEntropy(), _Worst(worst)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # broken files have been told when the folder was read first
@@ -83,7 +83,8 @@ def answers(
             logits = predict(x)
             loss += cross_entropy.forward(logits, y) * len(y)
             matrix.update(logits, y)
-            top.update(logits, y)
+            if top is not None:
+                top.update(logits, y)
             kept.add(x, y, softmax(logits))
     names = _names(images)
     told = [
@@ -95,7 +96,7 @@ def answers(
         images=kept.seen,
         matrix=matrix.value,
         table=ClassificationReport(matrix.value, classes),
-        top_5=top.value if len(classes) > 5 else None,
+        top_5=None if top is None else top.value,
         mistakes=told,
     )
 

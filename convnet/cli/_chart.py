@@ -62,12 +62,12 @@ def chart(title: str, epochs: Sequence[float], curves: Mapping[str, Column], bes
             parts.append(f'<path class="{style}" d="M{" L".join(f"{x} {y}" for x, y in at)}"/>')
         radius = 4 if len(at) == 1 else 2.5 if len(at) <= 60 else 1.5
         for (x, y), (epoch, value) in zip(at, pairs, strict=True):
-            told = f"{name}, epoch {epoch:g}: {f'{100 * value:.2f} %' if percent else f'{value:.4g}'}"
+            told = f"{name or title}, epoch {epoch:g}: {f'{100 * value:.2f} %' if percent else f'{value:.4g}'}"
             parts.append(
                 f'<circle class="{style}" cx="{x}" cy="{y}" r="{radius}"><title>{escape(told)}</title></circle>'
             )
         colour = "right" if style == "first" else "wrong"
-        key += f'<i style="background: var(--{colour})"></i>{escape(name)}'
+        key += f'<i style="background: var(--{colour})"></i>{escape(name)}' if len(curves) > 1 else ""
     picture = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
     return f'<figure><figcaption>{escape(title)} <span class="key">{key}</span></figcaption>{picture}</figure>'
 

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
     output = Path(options.output or f"{Path(options.image).stem}-{options.method}.png")
     if output.exists() and output.samefile(options.image):
         raise SettingError(f"--output: expected another file than the image, got {output}")
-    check_writable("--output", output.resolve().parent)
+    check_writable("--output", output, file=True)
     about = subject(options)
     set_threads(about.settings.threads)
     channels, height, width = about.image_shape

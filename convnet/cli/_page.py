@@ -16,7 +16,7 @@ body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 68rem; background:
 h1 { margin: 0; font-size: 1.7rem; line-height: 1.2; }
 h2 { margin: 2.5rem 0 .75rem; font-size: 1.15rem; }
 p { margin: .25rem 0 .75rem; color: var(--soft); max-width: 46rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1.5rem 0 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .75rem; margin: 1.5rem 0 0; }
 .tiles div { background: var(--card); border-radius: .6rem; padding: .7rem .9rem; }
 .tiles b { display: block; font-size: 1.35rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 .tiles span { color: var(--soft); font-size: .85rem; }
@@ -34,20 +34,20 @@ svg .best { stroke: var(--soft); stroke-dasharray: 3 3; }
 .key i { display: inline-block; width: .9em; height: .2em; vertical-align: middle; margin: 0 .35em 0 .8em; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th, td { padding: .28rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 th { color: var(--soft); font-weight: 500; }
 tbody th { color: var(--text); font-weight: 400; }
 table.words td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 table.words td:first-child { color: var(--soft); white-space: nowrap; vertical-align: top; }
-.bar { display: inline-block; width: 6rem; height: .5rem; border-radius: .25rem; background: var(--line);
+.bar { display: inline-block; width: 4.5rem; height: .5rem; border-radius: .25rem; background: var(--line);
   vertical-align: middle; margin-left: .6rem; overflow: hidden; }
 .bar i { display: block; height: 100%; background: var(--right); }
 table.matrix { border-collapse: separate; border-spacing: 2px; font-size: .8rem; }
 table.matrix td, table.matrix th { border: 0; padding: .2rem .45rem; text-align: center; min-width: 2.4rem; }
 table.matrix tbody th { text-align: right; }
 table.matrix thead th { vertical-align: bottom; }
-table.matrix thead th span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 9rem; }
+table.matrix thead .long span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 9rem; }
 table.matrix td { border-radius: .25rem; background: color-mix(in srgb, var(--wrong) var(--share), var(--card)); }
 table.matrix td.right { background: color-mix(in srgb, var(--right) var(--share), var(--card)); }
 table.matrix td.none { color: transparent; }

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from convnet.serialization import replace
 
     if options.csv is not None:
-        check_writable("--csv", Path(options.csv).resolve().parent)
+        check_writable("--csv", Path(options.csv), file=True)
     about = subject(options)
     set_threads(about.settings.threads)
     broken: dict[str, str] = {}

@@ -24,6 +24,9 @@ __all__ = ["Report"]
 MOST_CLASSES = 32
 """A matrix of more does not fit on a page."""
 
+SIDE_BY_SIDE = 12
+"""Classes whose table and matrix are narrow enough to stand beside each other."""
+
 PAIRS = 12
 """Mix-ups that are named."""
 
@@ -54,11 +57,15 @@ class Report:
             f"<header><h1>{escape(title)}</h1></header>",
             tiles(self._figures()),
             section("Training", self._about_curves(), self._curves()),
-            section("Classes", f"Of {self.told.images:,} {self.name}.", self._classes()),
-            section("What was taken for what", _about_matrix(self.told.matrix), self._matrix(), self._pairs()),
+            _side_by_side(
+                section("Classes", self._about_classes(), self._classes()),
+                section("What was taken for what", _about_matrix(self.told.matrix), self._matrix(), self._pairs()),
+                when=len(self.data.classes) <= SIDE_BY_SIDE,
+            ),
             section("Worst mistakes", "The images that were most surely taken for something else.", self._mistakes()),
-            f'<div class="columns">{section("Settings", "", self._settings())}'
-            f"{section('Environment', '', _words(dict(show_versions())))}</div>",
+            _side_by_side(
+                section("Settings", "", self._settings()), section("Environment", "", _words(dict(show_versions())))
+            ),
         )
 
     def curves_png(self) -> bytes | None:
@@ -120,6 +127,11 @@ class Report:
         )
         return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
 
+    def _about_classes(self) -> str:
+        chosen = self.data.test is None and self.data.validation is not None
+        caution = " The weights were chosen by them: on others the model will do a little worse." if chosen else ""
+        return f"Of {self.told.images:,} {self.name}.{caution}"
+
     def _classes(self) -> str:
         report = self.told.table
         rows = [_class_row(row) for row in report.rows]
@@ -131,7 +143,8 @@ class Report:
         if len(names) > MOST_CLASSES:
             return ""
         shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in names)
+        kind = ' class="long"' if max(map(len, names)) > 3 else ""
+        head = "".join(f'<th scope="col"{kind}><span>{escape(name)}</span></th>' for name in names)
         rows = "".join(
             f'<tr><th scope="row">{escape(name)}</th>'
             + "".join(_cell(matrix, shares, names, i, j) for j in range(len(names)))
@@ -166,6 +179,11 @@ class Report:
         return _words({name.replace("_", " "): _word(value) for name, value in values.items()})
 
 
+def _side_by_side(*parts: str, when: bool = True) -> str:
+    content = "\n".join(parts)
+    return f'<div class="columns">{content}</div>' if when else content
+
+
 def _about_matrix(matrix: np.ndarray) -> str:
     n, wrong = int(matrix.sum()), int(matrix.sum() - np.trace(matrix))
     return f"{wrong:,} of {n:,} wrong. A row is what the images are, a column what they were taken for."
@@ -180,7 +198,7 @@ def _class_row(row: Any) -> tuple[str, ...]:
 def _cell(matrix: np.ndarray, shares: np.ndarray, names: Sequence[str], i: int, j: int) -> str:
     number, share = int(matrix[i, j]), float(shares[i, j])
     kind = "right" if i == j else "wrong" if number else "none"
-    strength = 60 * share**0.5  # the root: single mistakes must show
+    strength = 60 * share if i == j else (12 + 70 * share**0.5) * (number > 0)  # single mistakes must show
     title = escape(f"{names[i]}, taken for {names[j]}: {number:,} ({100 * share:.1f} %)")
     return f'<td class="{kind}" style="--share: {strength:.0f}%" title="{title}">{number:,}</td>'
 
@@ -189,7 +207,7 @@ def _figure(mistake: Mistake) -> str:
     height, width = mistake.image.shape[1:]
     small = ' class="small"' if max(height, width) < 130 else ""
     picture = f'<img{small} src="{_data_uri(mistake.image)}" alt="{escape(mistake.true)}" loading="lazy">'
-    told = f'<span class="told">{escape(mistake.told)}</span> {100 * mistake.probability:.1f} %'
+    told = f'<span class="told">{escape(mistake.told)}</span> {100 * mistake.probability:.1f}&nbsp;%'
     words = f"{escape(mistake.true)}, taken for {told}"
     name = escape(mistake.name)
     return f'<figure>{picture}<figcaption>{words}<small title="{name}">{name}</small></figcaption></figure>'

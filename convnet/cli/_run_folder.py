@@ -51,7 +51,7 @@ class RunFolder:
         """
         if not self._new and not self.path.is_dir():
             raise SettingError(f"--run: expected a folder, got the file {self.path}")
-        check_writable("--run", self.path if not self._new else self.path.parent)
+        check_writable("--run", self.path)
         if self._new or not any(self.path.iterdir()):
             return
         if not self.config.is_file():
@@ -122,18 +122,20 @@ class RunFolder:
             raise DataError(f"{self.model}: expected what a run has written, got a damaged file: {error!r}") from error
 
 
-def check_writable(option: str, folder: Path) -> None:
-    """Find out that nothing can be written below a folder, which may have to be made first.
+def check_writable(option: str, path: Path, file: bool = False) -> None:
+    """Find out before any work that a folder, which is made if need be, or a file cannot be written after it.
 
     Raises
     ------
     SettingError
         If so.
     """
-    there = folder.resolve()
-    while not there.exists() and there != there.parent:
+    if file and path.exists() and not path.is_file():
+        raise SettingError(f"{option}: expected the path of a file, got {path}, which is something else")
+    there = path.resolve().parent if file else path.resolve()
+    while not file and not there.exists() and there != there.parent:
         there = there.parent
     try:
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
-        raise SettingError(f"{option}: expected a folder that can be written, got {folder}: {error.strerror}") from None
+        raise SettingError(f"{option}: expected a folder that can be written, got {path}: {error.strerror}") from None

@@ -88,9 +88,20 @@ def _settings(options: argparse.Namespace, folder: "RunFolder | None") -> Settin
             raise SettingError("--resume: expected --run with the folder to go on in, got none")
         if folder.checkpoints():
             sources.append(folder.settings())
+            _check_model(merged(*sources), given(options))
     if options.config is not None:
         sources.append(read_settings(Path(options.config)))
     return merged(*sources, given(options))
+
+
+def _check_model(run: Settings, options: dict[str, Any]) -> None:
+    """A run goes on with its own model."""
+    from convnet.errors import SettingError
+
+    for name, option in (("model", "--model"), ("model_options", "--model-option"), ("data", "--data")):
+        there = getattr(run, name)
+        if options.get(name, there) != there:
+            raise SettingError(f"{option}: expected that of the run to go on with, {there}, got {options[name]}")
 
 
 def _check_places(options: argparse.Namespace, folder: "RunFolder | None", output: Path | None) -> None:
@@ -103,13 +114,7 @@ def _check_places(options: argparse.Namespace, folder: "RunFolder | None", outpu
             raise SettingError("--output: expected no --run, whose folder has the weights, got both")
         folder.check(options.resume)
     elif output is not None:
-        if output.exists() and not output.is_file():
-            raise SettingError(f"--output: expected the path of a file, got {output}, which is something else")
-        if not output.resolve().parent.is_dir():
-            raise SettingError(
-                f"--output: expected a folder that can be written, got {output}: No such file or directory"
-            )
-        check_writable("--output", output.resolve().parent)
+        check_writable("--output", output, file=True)
 
 
 class _Training:
@@ -143,8 +148,6 @@ class _Training:
     def run(self) -> None:
         """Train, tell, and report."""
         begun = time.perf_counter()
-        if self.folder is not None:
-            self.folder.begin(self.settings, self.data.image_shape, self.data.classes)
         try:
             self._fit()
         except BaseException:
@@ -159,7 +162,7 @@ class _Training:
         settings, kept = self.settings, "nothing is saved yet"
         trainer = self.trainer
         try:
-            for epoch in trainer.iter_fit(
+            epochs = trainer.iter_fit(
                 self.data.train,
                 self.data.validation,
                 settings.epochs or 1,
@@ -172,7 +175,10 @@ class _Training:
                 callbacks=self._callbacks(),
                 checkpoint=self._checkpoint(),
                 resume=self.resume,
-            ):
+            )
+            if self.folder is not None:  # now that nothing speaks against it
+                self.folder.begin(self.settings, self.data.image_shape, self.data.classes)
+            for epoch in epochs:
                 if self.output is not None:
                     save(trainer.measured, self.output)
                     kept = f"{self.output} has the weights of epoch {epoch.epoch} of {settings.epochs}"
