@@ -155,6 +155,11 @@ def test_importing_convnet_leaves_what_is_slow_for_later():
     assert "convnet.training" in _new_modules("import convnet; convnet.Trainer")
 
 
+def test_the_help_of_the_command_line_waits_for_nothing_slow():
+    slow = {"tqdm", "importlib.metadata", "convnet.training", "convnet.metrics", "convnet.explain", "PIL", "tomllib"}
+    assert not slow & _new_modules("import convnet.cli")
+
+
 def test_what_comes_later_is_there_like_the_rest():
     assert {"Trainer", "show_versions", *convnet.__all__} <= set(dir(convnet))
     assert all(hasattr(convnet, name) for name in convnet.__all__)

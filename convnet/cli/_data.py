@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -15,9 +16,9 @@ from convnet.data.transforms import Resize
 from convnet.errors import DataError, SettingError, ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["EPOCHS", "Data", "Images", "channels_of", "load"]
+__all__ = ["EPOCHS", "Data", "Images", "channels_of", "files_told", "load", "opened"]
 
 Images = tuple[np.ndarray, np.ndarray] | ImageFolder
 
@@ -121,6 +122,18 @@ def load(settings: Settings, classes: Sequence[str] | None = None) -> Data:
     if settings.image_size is not None:
         train, test = (_resized(each, settings.image_size) for each in (train, test))
     return Data(train, None, test, known.classes, train[0].shape[1:], known.noun, known.epochs)
+
+
+@contextmanager
+def files_told() -> Iterator[None]:
+    """Add to an error about a file that there is a way to do without it."""
+    try:
+        yield
+    except DataError as error:
+        name, found, text = str(error).partition("read_image: ")
+        if name or not found:
+            raise
+        raise DataError(f"{text}; --broken skip does without such files") from error
 
 
 def _resized(images: tuple[np.ndarray, np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

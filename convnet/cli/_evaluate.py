@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from convnet.cli._answers import answers
-    from convnet.cli._data import load
+    from convnet.cli._data import files_told, load
     from convnet.cli._subject import subject
     from convnet.inference import fuse
     from convnet.training._arrays import as_floats
@@ -59,7 +59,8 @@ def run(options: argparse.Namespace) -> None:
     about = replace(about, classes=_names(about.classes, data.classes, about.settings.data))
     _check_shape(about.settings.model, about.model, data.image_shape)
     model, dtype = fuse(about.model), about.model.parameters()[0].dtype
-    told = answers(lambda x: model(as_floats(x, dtype)), images, about.classes, workers=about.settings.workers)
+    with files_told():
+        told = answers(lambda x: model(as_floats(x, dtype)), images, about.classes, workers=about.settings.workers)
     if options.json:
         print_json({"part": name, **told.as_dict()})
         return

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -166,6 +165,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     SettingError
         If it is no TOML file, or has an unknown key or a wrong value.
     """
+    import tomllib
+
     try:
         with path.open("rb") as file:
             content = tomllib.load(file)

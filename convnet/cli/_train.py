@@ -91,7 +91,10 @@ def _settings(options: argparse.Namespace, folder: "RunFolder | None") -> Settin
             _check_model(merged(*sources), given(options))
     if options.config is not None:
         sources.append(read_settings(Path(options.config)))
-    return merged(*sources, given(options))
+    settings = merged(*sources, given(options))
+    if settings.freeze_until is not None and settings.pretrained is None:
+        raise SettingError("--freeze-until: expected --pretrained with the weights to keep, got none")
+    return settings
 
 
 def _check_model(run: Settings, options: dict[str, Any]) -> None:
@@ -147,9 +150,12 @@ class _Training:
 
     def run(self) -> None:
         """Train, tell, and report."""
+        from convnet.cli._data import files_told
+
         begun = time.perf_counter()
         try:
-            self._fit()
+            with files_told():
+                self._fit()
         except BaseException:
             if self.folder is not None:
                 self.folder.give_up()
@@ -159,8 +165,7 @@ class _Training:
     def _fit(self) -> None:
         from convnet.serialization import load, save
 
-        settings, kept = self.settings, "nothing is saved yet"
-        trainer = self.trainer
+        settings, trainer, kept = self.settings, self.trainer, "nothing is saved yet"
         try:
             epochs = trainer.iter_fit(
                 self.data.train,
