@@ -13,6 +13,7 @@ from convnet.layers import Conv2d, Dense, Flatten, Sequential
 from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
 from convnet.optim import SGD
 from convnet.training import Trainer
+from convnet.training._batches import checked_batches
 
 N = 22
 SETTINGS = {"batch_size": 4, "epochs": 2, "progress": False}
@@ -80,6 +81,9 @@ def test_a_file_in_memory_trains_as_its_array(x, y, tmp_path):
     mapped = np.memmap(tmp_path / "x", np.uint8, "w+", shape=x.shape)
     mapped[...] = x
     assert_same(fitted((mapped, y), (mapped, y)), fitted((x, y), (x, y)))
+    model, dtype = trainer().model, np.dtype(np.float32)
+    threads = [checked_batches("", data, model, dtype, 4, workers=2).workers for data in ((mapped, y), (x, y))]
+    assert threads == [2, 0]  # what is in memory needs none
 
 
 def test_a_stream_trains_as_a_loader_that_gives_the_same(x, y):

@@ -269,11 +269,13 @@ def _named_classes(classes: Sequence[str] | None, found: list[str], folder: Path
 
 def _images(folder: Path) -> list[Path]:
     """All image files below a folder, sorted by their paths on any system."""
-    files = sorted(_walk(folder), key=lambda file: file.parts)
-    return [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    files = sorted(_walk(folder), key=lambda file: file.split(os.sep))
+    return [Path(file) for file in files]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path) -> Iterator[str]:
+    """As text: making paths and asking them for their suffix would take most of the time."""
+
     def refuse(error: OSError) -> None:
         raise DataError(
             f"ImageFolder: expected a folder that can be read, got {error.filename}: {error.strerror}"
@@ -281,7 +283,8 @@ def _walk(folder: Path) -> Iterator[Path]:
 
     for path, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(path, name) for name in names)
+        kept = (name for name in names if not name.startswith("."))
+        yield from (os.path.join(path, name) for name in kept if os.path.splitext(name)[1].lower() in SUFFIXES)
 
 
 def _kinds() -> str:

@@ -31,6 +31,10 @@ class Stream:
         Make batches in a thread, two ahead at most, while the step computes without the GIL; else when they are asked
         for.
 
+    Attributes
+    ----------
+    rng : numpy.random.Generator
+
     Raises
     ------
     SettingError

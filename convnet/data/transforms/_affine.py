@@ -38,7 +38,7 @@ class RandomAffine:
     Raises
     ------
     SettingError
-        If a setting is not a finite number of at least 0, or `scale` not less than 1.
+        If a setting is not a finite number of at least 0, or ``scale`` not less than 1.
 
     Examples
     --------

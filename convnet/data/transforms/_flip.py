@@ -18,7 +18,7 @@ class RandomHorizontalFlip:
     Raises
     ------
     SettingError
-        If `p` is not a number from 0 to 1.
+        If ``p`` is not a number from 0 to 1.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class RandomVerticalFlip:
     Raises
     ------
     SettingError
-        If `p` is not a number from 0 to 1.
+        If ``p`` is not a number from 0 to 1.
 
     Examples
     --------

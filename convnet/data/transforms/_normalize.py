@@ -16,7 +16,8 @@ __all__ = ["Normalize"]
 class Normalize:
     """Turn uint8 images into ``(x / 255 - mean) / std``, float, channels-last in memory; nothing is random.
 
-    Validation and test images need it too: ``normalize(x_test)``.
+    Validation and test images need it too: ``normalize(x_test)``, or ``DataLoader(folder, shuffle=False,
+    augment=normalize)``.
 
     Parameters
     ----------
