@@ -149,7 +149,7 @@ def test_importing_convnet_imports_no_optional_package():
 
 
 def test_importing_convnet_leaves_what_is_slow_for_later():
-    slow = {"tqdm", "importlib.metadata", "convnet.training"}
+    slow = {"tqdm", "importlib.metadata", "convnet.training", "convnet.metrics", "convnet.explain", "convnet.plot"}
     assert not slow & _new_modules("import convnet")
     assert "convnet.training" in _new_modules("import convnet; convnet.Trainer")
 
