@@ -63,10 +63,11 @@ def heatmaps(model, x, titles):
     rows = figure.subplots(len(x), 4, squeeze=False)
     for axes, title in zip(rows[0], ("image", "Grad-CAM", "SmoothGrad", "occlusion"), strict=True):
         axes.set_title(title)
-    for i, axes in enumerate(rows):
-        for cell, values in zip(axes, (np.zeros(x.shape[2:]), *(m[i] for m in maps)), strict=True):
-            plot.heatmap(x[i], values, cell)
-        axes[0].set_ylabel(titles[i])
+    for i, (first, *others) in enumerate(rows):
+        first.imshow(np.moveaxis(x[i], 0, -1), cmap="gray")
+        first.set(xticks=[], yticks=[], ylabel=titles[i])
+        for axes, values in zip(others, maps, strict=True):
+            plot.heatmap(x[i], values[i], axes)
     return figure
 
 

@@ -114,6 +114,12 @@ def test_mistakes_of_probabilities_as_targets():
     assert figure.get_suptitle() == "3 mistakes in 5 images"
 
 
+def test_no_mistake_is_certain():
+    figure = plot.mistakes(X[:1], np.array([[0.0, 9.0]]), np.array([0]))
+    assert figure.axes[0].get_xlabel() == "predicted 1 (> 99 %)\ntrue 0 (< 1 %)"
+    assert figure.get_suptitle() == "1 mistake in 1 images"
+
+
 def test_no_mistakes():
     figure = plot.mistakes(X, OUTPUTS, OUTPUTS.argmax(axis=1))
     assert figure.get_suptitle() == "0 mistakes in 5 images"
@@ -172,6 +178,16 @@ def test_a_heatmap_is_transparent_where_nothing_matters():
     np.testing.assert_allclose(colours[..., 3], [[0, 0.9], [0.45, 0]], atol=0.9 / 255)  # one of 256 steps
     assert (colours[0, 1, 0] > 0.8, colours[1, 0, 2] > 0.6) == (True, True)  # vermilion, blue
     assert plot.heatmap(np.zeros((1, 2, 2)), np.zeros((2, 2))).axes[0].images[1].get_clim() == (-1, 1)
+
+
+@pytest.mark.parametrize(("values", "limits"), [(np.eye(2), (0, 1)), (-np.eye(2), (-1, 1))])
+def test_the_bar_of_a_heatmap_has_no_half_that_nothing_needs(values, limits):
+    assert plot.heatmap(np.zeros((1, 2, 2)), values).axes[1].get_ylim() == limits
+
+
+def test_grids_leave_few_places_empty():
+    sizes = [plot.filters(np.ones((n, 1, 1, 1))).axes[0].images[0].get_array().shape for n in (1, 10, 16, 24, 32)]
+    assert [(-(-h // 2), -(-w // 2)) for h, w in sizes] == [(1, 1), (2, 5), (4, 4), (4, 6), (4, 8)]
 
 
 MODEL = Sequential(Conv2d(1, 3, 1, rng=0), Flatten(), Dense(48, 2, rng=0))

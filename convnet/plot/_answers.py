@@ -120,7 +120,7 @@ def mistakes(
     worst = wrong[np.argsort(-p[wrong, told[wrong]], kind="stable")][:count]
 
     def line(word: str, i: int, label: int) -> str:
-        return f"{word} {names[label]} ({100 * p[i, label]:.0f} %)"
+        return f"{word} {names[label]} ({_percent(p[i, label])})"
 
     labels = [f"{line('predicted', i, told[i])}\n{line('true', i, true[i])}" for i in worst]
     part = f"the {len(worst)} worst of " if len(worst) < len(wrong) else ""
@@ -150,6 +150,11 @@ def _draw_mistakes(images: np.ndarray, labels: Sequence[str], title: str) -> Fig
     for ax in cells[len(labels) :]:
         ax.axis("off")
     return figure
+
+
+def _percent(p: float) -> str:
+    """No mistake is certain: what is nearly 0 or 1 is told so."""
+    return f"{100 * p:.0f} %" if 0.005 < p < 0.995 else "< 1 %" if p < 0.5 else "> 99 %"
 
 
 def _probabilities(scores: np.ndarray) -> np.ndarray:

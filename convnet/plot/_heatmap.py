@@ -56,7 +56,9 @@ def heatmap(image: ArrayLike, values: ArrayLike, ax: Axes | None = None) -> Figu
     picture = ax.imshow(heat, cmap=_tint(), vmin=-largest, vmax=largest)
     bare(ax)
     if own:
-        ax.figure.colorbar(picture, ax=ax)
+        bar = ax.figure.colorbar(picture, ax=ax)
+        if heat.min() >= 0:
+            bar.ax.set_ylim(bottom=0)
     return root(ax)
 
 

@@ -115,8 +115,9 @@ def feature_maps(model: Layer, x: ArrayLike, layer: str, count: int = 64) -> Fig
 
 
 def _columns(count: int) -> int:
-    """For a grid somewhat wider than high."""
-    return math.ceil(math.sqrt(1.5 * count))
+    """For a grid as wide as high or up to twice as wide, whichever leaves the fewest places empty."""
+    widths = range(math.ceil(math.sqrt(count)), math.ceil(math.sqrt(2 * count)) + 1)
+    return min(widths, key=lambda width: -count % width)
 
 
 def _draw_tiles(
