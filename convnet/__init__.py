@@ -6,8 +6,8 @@
 >>> trainer = convnet.Trainer(model, convnet.SoftmaxCrossEntropy(), convnet.optim.SGD(0.05, momentum=0.9))
 >>> history = trainer.fit((x, y), epochs=1, progress=False)
 
-Everything a training script needs stands here or in `functional`, `optim`, `models`, `data`, `metrics`; `explain`
-shows where a model looks.
+Everything a training script needs stands here or in `functional`, `optim`, `models`, `data`, `metrics`; `plot` and
+`explain` show what came out.
 """
 
 from importlib import import_module
@@ -89,7 +89,7 @@ except ConvnetError as error:  # a bad CONVNET_CPU, say: told on first use, wher
     _unusable = error
 
 if TYPE_CHECKING:
-    from convnet import explain, metrics
+    from convnet import explain, metrics, plot
     from convnet.training import History, Trainer, WeightAverage
     from convnet.versions import __version__, show_versions
 
@@ -167,6 +167,7 @@ __all__ = [
     "metrics",
     "models",
     "optim",
+    "plot",
     "pool2d_output_size",
     "save",
     "set_algorithm",
@@ -185,6 +186,7 @@ _LATER = {
     "__version__": "convnet.versions",
     "explain": "convnet.explain",
     "metrics": "convnet.metrics",
+    "plot": "convnet.plot",
     "show_versions": "convnet.versions",
 }
 
