@@ -143,13 +143,17 @@ class Engine:
 
     def measure(self, batches: Batches) -> tuple[Meter, dict[str, float]]:
         """Loss and accuracy, and the metrics of all outputs at once."""
-        meter, outputs = Meter(batches.classifies), []
+        meter, outputs, targets = Meter(batches.classifies), [], []
         for x, y in batches:
-            outputs.append(self._fused_measured(as_floats(x, self._dtype)))
-            meter.add(self.loss.forward(outputs[-1], y), outputs[-1], y)
-            if not self.metrics:
-                outputs.clear()
-        measured = {name: float(metric(np.concatenate(outputs), batches.y)) for name, metric in self.metrics.items()}
+            answers = self._fused_measured(as_floats(x, self._dtype))
+            meter.add(self.loss.forward(answers, y), answers, y)
+            if self.metrics:
+                outputs.append(answers)
+                targets.append(y)
+        measured = {
+            name: float(metric(np.concatenate(outputs), np.concatenate(targets)))
+            for name, metric in self.metrics.items()
+        }
         return meter, measured
 
 

@@ -21,6 +21,7 @@ ROWS = 20
 """What tqdm takes for the height of a terminal that does not tell it; one bar needs no more."""
 
 FORMAT = "{desc} {percentage:3.0f} %|{bar}| {remaining} left{postfix}"
+ENDLESS_FORMAT = "{desc} {n_fmt} images{postfix}"
 
 
 class _Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
@@ -45,8 +46,8 @@ class ProgressBar:
 
     Parameters
     ----------
-    images : int
-        Images of one epoch.
+    images : int or None
+        Images of one epoch; None where nobody knows.
     epochs : int
         Epochs of the run.
     shown : bool or "plain"
@@ -55,21 +56,22 @@ class ProgressBar:
         Images of the run that were done before a break.
     """
 
-    def __init__(self, images: int, epochs: int, shown: bool | str, before: int = 0) -> None:
+    def __init__(self, images: int | None, epochs: int, shown: bool | str, before: int = 0) -> None:
         self._images, self._epochs, self._before = images, epochs, before
         self._plain = shown == "plain"
         self._bar = _Bar(
-            total=images * epochs,
+            total=None if images is None else images * epochs,
             initial=before,
             disable=None if shown is True else True,  # None: where standard error is no terminal
-            bar_format=FORMAT,
+            bar_format=ENDLESS_FORMAT if images is None else FORMAT,
             ncols=_columns(sys.stderr),
             nrows=ROWS,
             mininterval=0,
         )
+        self._seen = (1, 0, 0)  # an epoch, the images before it, the images of it so far
         self._begun = self._drawn = time.perf_counter()
         if not self._bar.disable:
-            self._draw(min(before // images + 1, epochs), before, "")
+            self._draw(1 if images is None else min(before // images + 1, epochs), before, "")
 
     def __enter__(self) -> "ProgressBar":
         return self
@@ -94,8 +96,16 @@ class ProgressBar:
         """Draw the state now."""
         self._drawn = time.perf_counter()
         if not self._bar.disable:
-            done = (epoch - 1) * self._images + meter.images
+            done = self._done(epoch, meter.images)
             self._draw(epoch, done, self._figures(done, meter))
+
+    def _done(self, epoch: int, images: int) -> int:
+        """Images of the run, of which this epoch has seen so many."""
+        if self._images is not None:
+            return (epoch - 1) * self._images + images
+        number, before, seen = self._seen
+        self._seen = (epoch, before + seen if epoch > number else before, images)
+        return self._seen[1] + images
 
     def _draw(self, epoch: int, done: int, figures: str) -> None:
         self._bar.ncols = _columns(sys.stderr)  # windows change their size

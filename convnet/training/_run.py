@@ -62,7 +62,7 @@ class Run:
     def run(self) -> Iterator[Epoch]:
         """Train; yield each epoch when it is finished."""
         trainer = self.trainer
-        before = (self._number - 1) * self.training.images + self._meter.images
+        before = (self._number - 1) * (self.training.images or 0) + self._meter.images
         with ProgressBar(self.training.images, self.epochs, self.progress, before) as bar:
             try:
                 for callback in self.callbacks:
@@ -156,7 +156,8 @@ class Run:
     def _data(self) -> dict[str, Any]:
         """What must be the same for batches to be the same."""
         data = self.training
-        return {"images": data.images, "batch_size": data.batch_size, "shuffle": data.shuffle, "parts": self.accumulate}
+        settings = {name: getattr(data, name, None) for name in ("images", "batch_size", "shuffle")}
+        return {**settings, "parts": self.accumulate}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned.
