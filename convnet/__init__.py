@@ -6,7 +6,8 @@
 >>> trainer = convnet.Trainer(model, convnet.SoftmaxCrossEntropy(), convnet.optim.SGD(0.05, momentum=0.9))
 >>> history = trainer.fit((x, y), epochs=1, progress=False)
 
-Everything a training script needs stands here or in `functional`, `optim`, `models`, `data`.
+Everything a training script needs stands here or in `functional`, `optim`, `models`, `data`, `metrics`; `plot` and
+`explain` show what came out.
 """
 
 from importlib import import_module
@@ -25,7 +26,7 @@ from convnet.errors import (
 
 _unusable: ConvnetError | None = None
 try:
-    from convnet import data, functional, initializers, metrics, models, optim
+    from convnet import data, functional, initializers, models, optim
     from convnet.context import Context
     from convnet.functional import (
         conv2d_algorithm,
@@ -52,6 +53,7 @@ try:
         Dense,
         Dropout,
         Flatten,
+        Frozen,
         GlobalAvgPool2d,
         Graph,
         GroupNorm,
@@ -75,6 +77,7 @@ try:
         Softmax,
         Tanh,
         Upsample2d,
+        freeze,
     )
     from convnet.losses import BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
     from convnet.parameter import Parameter
@@ -86,6 +89,7 @@ except ConvnetError as error:  # a bad CONVNET_CPU, say: told on first use, wher
     _unusable = error
 
 if TYPE_CHECKING:
+    from convnet import explain, metrics, plot
     from convnet.training import History, Trainer, WeightAverage
     from convnet.versions import __version__, show_versions
 
@@ -110,6 +114,7 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "Flatten",
+    "Frozen",
     "GlobalAvgPool2d",
     "Graph",
     "GroupNorm",
@@ -150,6 +155,8 @@ __all__ = [
     "conv_transpose2d_output_size",
     "data",
     "empty_cache",
+    "explain",
+    "freeze",
     "functional",
     "fuse",
     "get_algorithm",
@@ -160,6 +167,7 @@ __all__ = [
     "metrics",
     "models",
     "optim",
+    "plot",
     "pool2d_output_size",
     "save",
     "set_algorithm",
@@ -170,11 +178,15 @@ __all__ = [
 
 # Imported when first asked for: tqdm and importlib.metadata, which these need, took two fifths of the time to import
 # convnet (48 ms over NumPy with them, 28 ms without; medians of 20 processes), and inference has no use for them.
+# It has none for metrics and pictures either.
 _LATER = {
     "History": "convnet.training",
     "Trainer": "convnet.training",
     "WeightAverage": "convnet.training",
     "__version__": "convnet.versions",
+    "explain": "convnet.explain",
+    "metrics": "convnet.metrics",
+    "plot": "convnet.plot",
     "show_versions": "convnet.versions",
 }
 
@@ -185,7 +197,8 @@ if not TYPE_CHECKING:  # a type checker would believe that any name is there
             raise _unusable
         if name not in _LATER:
             raise AttributeError(f"module 'convnet' has no attribute {name!r}")
-        globals()[name] = value = getattr(import_module(_LATER[name]), name)
+        module = import_module(_LATER[name])
+        globals()[name] = value = module if module.__name__ == f"convnet.{name}" else getattr(module, name)
         return value
 
 

@@ -19,6 +19,9 @@ logger = logging.getLogger("convnet")
 FORMAT = "1"
 """Version of what a file means; one that cannot be read as before gets the next number."""
 
+CHECKPOINTED = ("trainer/average/model/", "trainer/model/")
+"""Where the weights are in a checkpoint."""
+
 AnyLayer = TypeVar("AnyLayer", bound=Layer)
 
 
@@ -50,7 +53,7 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
     Dense(4, 2)
     """
     # One key only: safetensors writes several in random order, and equal models shall give equal files.
-    _replace(Path(path).resolve(), to_bytes(model.state_dict(), {"convnet_format": FORMAT}))
+    replace(Path(path).resolve(), to_bytes(model.state_dict(), {"convnet_format": FORMAT}))
 
 
 def load(model: AnyLayer, path: str | os.PathLike[str], strict: bool = True) -> AnyLayer:
@@ -61,7 +64,7 @@ def load(model: AnyLayer, path: str | os.PathLike[str], strict: bool = True) -> 
     model : Layer
         A layer of the architecture the weights belong to. It keeps its own weights if anything is wrong.
     path : str or path
-        The file.
+        The file, also a checkpoint of a `Trainer`.
     strict : bool
         Whether file and model must have exactly the same names; if not, differences are logged.
 
@@ -78,7 +81,7 @@ def load(model: AnyLayer, path: str | os.PathLike[str], strict: bool = True) -> 
         If the file is truncated, corrupt, no safetensors file at all or does not fit the model.
     """
     try:
-        report = model.load_state_dict(_read(Path(path)), strict=strict)
+        report = model.load_state_dict(weights_in(Path(path)), strict=strict)
     except WeightsError as error:
         raise WeightsError(f"{os.fspath(path)}: {error}") from error
     if any(report):
@@ -86,14 +89,34 @@ def load(model: AnyLayer, path: str | os.PathLike[str], strict: bool = True) -> 
     return model
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def weights_in(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file; of a checkpoint of a `Trainer` those that it measures, the averaged ones if there are."""
+    arrays, _ = read(path)
+    for place in CHECKPOINTED:
+        weights = {name.removeprefix(place): array for name, array in arrays.items() if name.startswith(place)}
+        if weights:
+            return weights
+    return arrays
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata of a safetensors file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    WeightsError
+        If it is truncated, corrupt, or no safetensors file.
+    """
     path.open("rb").close()  # a missing file, a folder or a lack of rights is the operating system's to explain
     try:
         with safe_open(path, framework="numpy") as file:
-            _check_format(file.metadata() or {})
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
+            metadata = file.metadata() or {}
+            _check_format(metadata)
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 - it is no mapping
     except (SafetensorError, TypeError, KeyError, AttributeError) as error:  # the last three: dtypes unknown to NumPy
-        raise WeightsError(f"expected a whole safetensors file of float arrays, got {error}{_hint(path)}") from error
+        raise WeightsError(f"expected a whole safetensors file of arrays, got {error}{_hint(path)}") from error
 
 
 def _hint(path: Path) -> str:
@@ -110,7 +133,7 @@ def _check_format(metadata: dict[str, str]) -> None:
         raise WeightsError(f"expected format {FORMAT}, got {metadata['convnet_format']} from a newer convnet")
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes) -> None:
     """Write ``content`` beside ``path``, then give it that name."""
     beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:

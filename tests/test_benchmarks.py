@@ -161,6 +161,31 @@ def test_an_epoch_of_mnist(tmp_path):
     assert _run("mnist_epoch.py", "--read", str(file)) == shown
 
 
+def test_data_loading(tmp_path):
+    images = pytest.importorskip("PIL.Image", reason="images need Pillow")
+    for name in ("a/1.jpg", "a/2.jpg", "b/1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        images.new("RGB", (200, 180), "green").save(tmp_path / name)
+    file = tmp_path / "run.json"
+    chosen = ["--cases", "photographs, four convolutions", "--folder", str(tmp_path)]
+    shown = _run("data_loading.py", *chosen, *TINY, "--json", str(file))
+    (case,) = json.loads(file.read_text("utf-8"))["cases"]
+    assert (case["batch"], case["steps"]) == (3, 1)
+    assert list(case["sides"]) == ["prepared", "workers 0", "workers 1", "workers 2"]
+    assert all(side["ms"] > 0 for side in case["sides"].values())
+    assert _run("data_loading.py", "--read", str(file)) == shown
+
+
+def test_data_to_load():
+    from argparse import Namespace
+
+    from data_loading import cifar_case
+
+    model, loader = cifar_case(Namespace(steps=2))
+    x, y = next(iter(loader(1)))
+    assert (len(loader(1)), x.shape, model(x[:1]).shape, y.shape) == (2, (128, 3, 32, 32), (1, 10), (128,))
+
+
 def test_scaling(tmp_path):
     file = tmp_path / "run.json"
     tables = _run("scaling.py", "--largest", "4", *TINY, "--json", str(file))

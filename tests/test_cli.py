@@ -91,12 +91,17 @@ def test_info_and_version(capsys):
     assert capsys.readouterr().out == f"convnet {convnet.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["summary"], ["info"]])
+@pytest.mark.parametrize(
+    "command", [[], ["train"], ["evaluate"], ["predict"], ["summary"], ["explain"], ["bench"], ["info"]]
+)
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as exit:
         main([*command, "--help"])
     assert exit.value.code == 0
-    assert "usage: convnet" in capsys.readouterr().out
+    page = capsys.readouterr().out
+    assert page.startswith("usage: convnet")
+    assert "examples:" in page
+    assert max(map(len, page.splitlines())) <= 120
 
 
 @pytest.mark.parametrize(
@@ -124,7 +129,7 @@ def test_bad_input(arguments, text, capsys):
     assert text in refused(capsys, *arguments)
 
 
-@pytest.mark.parametrize("name", ["lenet", "simple_cnn", "digits", "mnist", "fashion_mnist"])
+@pytest.mark.parametrize("name", ["lenet", "resnet20", "digits", "cifar10"])
 def test_the_choices_are_named(name, capsys):
     option = "--model" if name in convnet.models.MODELS else "--data"
     assert name in refused(capsys, "train", option, "?")

@@ -5,7 +5,19 @@ import re
 import numpy as np
 import pytest
 
-from convnet.data.transforms import Compose, Cutout, Normalize, RandomAffine, RandomCrop, RandomHorizontalFlip
+from convnet.data.transforms import (
+    CenterCrop,
+    ColorJitter,
+    Compose,
+    Cutout,
+    Normalize,
+    RandomAffine,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomVerticalFlip,
+    Resize,
+)
 from convnet.errors import DTypeError, SettingError, ShapeError
 
 
@@ -127,7 +139,14 @@ def channels_last(x):
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
 
-TRANSFORMS = [RandomCrop(2), RandomHorizontalFlip(), Cutout(3), Compose(RandomCrop(1), RandomHorizontalFlip())]
+TRANSFORMS = [
+    RandomCrop(2),
+    RandomHorizontalFlip(),
+    RandomVerticalFlip(),
+    Cutout(3),
+    RandomResizedCrop((5, 4)),
+    Compose(RandomCrop(1), RandomHorizontalFlip()),
+]
 every = pytest.mark.parametrize("transform", TRANSFORMS, ids=repr)
 
 
@@ -143,9 +162,12 @@ def test_the_generator_decides_and_the_layout_does_not(x, transform, dtype):
 
 
 @every
-@pytest.mark.parametrize("shape", [(0, 1, 5, 5), (2, 0, 5, 5), (2, 1, 1, 1), (2, 1, 0, 3)])
+@pytest.mark.parametrize("shape", [(0, 1, 5, 4), (2, 0, 5, 4), (2, 1, 1, 1), (2, 1, 0, 3)])
 def test_all_take_small_and_empty_batches(transform, shape, rng):
-    assert transform(np.zeros(shape, np.uint8), rng).shape == shape
+    if not isinstance(transform, RandomResizedCrop):
+        assert transform(np.zeros(shape, np.uint8), rng).shape == shape
+    elif shape[2]:
+        assert transform(np.zeros(shape, np.uint8), rng).shape == (*shape[:2], 5, 4)
 
 
 @every
@@ -167,12 +189,32 @@ def test_crops_are_windows_of_the_padded_image_all_equally_often(mode, rng):
     assert np.abs(np.bincount(counts, minlength=9) - n / 9).max() < 6 * np.sqrt(n / 9 * 8 / 9)
 
 
+def test_crops_of_a_size_are_windows_all_equally_often(rng):
+    n, image = 9000, rng.integers(1, 255, (2, 4, 5)).astype(np.uint8)
+    windows = [image[:, i : i + 2, j : j + 3].tobytes() for i in range(3) for j in range(3)]
+    crops = RandomCrop(size=(2, 3))(np.tile(image, (n, 1, 1, 1)), rng)
+    counts = [windows.index(crop.tobytes()) for crop in crops]
+    assert np.abs(np.bincount(counts, minlength=9) - n / 9).max() < 6 * np.sqrt(n / 9 * 8 / 9)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, (5, 4), (2, 3)])
+def test_the_middle(x, size):
+    h, w = (size, size) if isinstance(size, int) else size
+    top, left = (5 - h) // 2, (4 - w) // 2
+    y = CenterCrop(size)(x)
+    np.testing.assert_array_equal(y, x[:, :, top : top + h, left : left + w])
+    assert not np.shares_memory(y, x)
+
+
 @pytest.mark.parametrize("p", [0, 0.25, 0.5, 1])
-def test_so_many_are_mirrored(rng, p):
+@pytest.mark.parametrize(
+    ("flip", "axis"), [(RandomHorizontalFlip, 2), (RandomVerticalFlip, 1)], ids=["horizontal", "vertical"]
+)
+def test_so_many_are_mirrored(rng, p, flip, axis):
     n = 4000
     image = rng.integers(1, 255, (2, 3, 4)).astype(np.uint8)
-    flipped = RandomHorizontalFlip(p)(np.tile(image, (n, 1, 1, 1)), rng)
-    mirrored = (flipped == image[:, :, ::-1]).all((1, 2, 3))
+    flipped = flip(p)(np.tile(image, (n, 1, 1, 1)), rng)
+    mirrored = (flipped == np.flip(image, axis)).all((1, 2, 3))
     assert (mirrored ^ (flipped == image).all((1, 2, 3))).all()
     assert abs(mirrored.sum() - n * p) <= 6 * np.sqrt(n * p * (1 - p))
 
@@ -218,6 +260,27 @@ def test_a_composition_goes_in_order(rng):
         (lambda: RandomCrop(-1), "RandomCrop padding: expected an integer of at least 0, got -1"),
         (lambda: RandomCrop(1.5), "RandomCrop padding: expected an integer, got 1.5"),
         (lambda: RandomCrop(1, "wrap"), "RandomCrop mode: expected 'constant', 'edge' or 'reflect', got 'wrap'"),
+        (lambda: RandomCrop(0, "edge", 0), "RandomCrop size: expected an integer of at least 1, got 0"),
+        (lambda: CenterCrop("all"), "CenterCrop size: expected an integer or a pair (height, width), got 'all'"),
+        (
+            lambda: CenterCrop((1, 2, 3)),
+            "CenterCrop size: expected an integer or a pair (height, width), got (1, 2, 3)",
+        ),
+        (lambda: Resize((4, 1.5)), "Resize size: expected an integer, got 1.5"),
+        (lambda: RandomResizedCrop(0), "RandomResizedCrop size: expected an integer of at least 1, got 0"),
+        (
+            lambda: RandomResizedCrop(2, scale=(0.5, 1.5)),
+            "RandomResizedCrop scale: expected a pair (least, largest) of finite numbers above 0 and at most 1, "
+            "got (0.5, 1.5)",
+        ),
+        (
+            lambda: RandomResizedCrop(2, ratio=(2, 1)),
+            "RandomResizedCrop ratio: expected a pair (least, largest) of finite numbers above 0, got (2, 1)",
+        ),
+        (lambda: RandomResizedCrop(2, scale=0.5), "above 0 and at most 1, got 0.5"),
+        (lambda: RandomVerticalFlip(None), "RandomVerticalFlip p: expected a number from 0 to 1, got None"),
+        (lambda: ColorJitter(contrast=1.5), "ColorJitter contrast: expected a number from 0 to 1, got 1.5"),
+        (lambda: ColorJitter(hue=0.6), "ColorJitter hue: expected a number from 0 to 0.5, got 0.6"),
         (lambda: RandomHorizontalFlip(1.5), "RandomHorizontalFlip p: expected a number from 0 to 1, got 1.5"),
         (lambda: RandomHorizontalFlip("p"), "RandomHorizontalFlip p: expected a number from 0 to 1, got 'p'"),
         (lambda: Cutout(-1), "Cutout size: expected an integer of at least 0, got -1"),
@@ -229,6 +292,17 @@ def test_a_composition_goes_in_order(rng):
 def test_settings_that_are_refused(make, text):
     with pytest.raises(SettingError, match=re.escape(text)):
         make()
+
+
+def test_images_that_are_too_small(rng):
+    x = np.zeros((1, 1, 3, 5), np.uint8)
+    for transform in (CenterCrop((4, 5)), RandomCrop(size=(4, 5))):
+        with pytest.raises(ShapeError, match=r": expected x of at least 4x5 pixels, got \(1, 1, 3, 5\)$"):
+            transform(x, rng)
+    assert RandomCrop(1, size=(5, 7))(x, rng).shape == (1, 1, 5, 7)
+    for transform in (Resize(2), RandomResizedCrop(2)):
+        with pytest.raises(ShapeError, match=r": expected x of at least 1x1 pixels, got \(1, 1, 0, 5\)$"):
+            transform(x[:, :, :0], rng)
 
 
 def test_normalize_refuses_other_images():

@@ -1,5 +1,6 @@
 """The recipes run, are as short as they claim to be, and learn something in a smoke run."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-RECIPES = sorted(path for path in EXAMPLES.glob("*.py") if path.name != "from_scratch.py")
+RECIPES = sorted(path for path in EXAMPLES.glob("*.py") if path.name not in ("from_scratch.py", "gallery.py"))
 
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not here")
 every = pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
@@ -31,6 +32,21 @@ def test_a_smoke_run_learns(recipe, tmp_path):
 def test_the_mean_and_the_deviation(tmp_path):
     first, second, *summary = _smoke(EXAMPLES / "mnist_fast.py", tmp_path, "0", "1")
     assert summary == pytest.approx([(first + second) / 2, abs(first - second) / 2], abs=0.01)
+
+
+def test_the_gallery(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    specification = importlib.util.spec_from_file_location("gallery", EXAMPLES / "gallery.py")
+    gallery = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(gallery)
+    train, test = gallery.digits()
+    monkeypatch.setattr(gallery, "digits", lambda: [(x[:200], y[:200]) for x, y in (train, test)])
+    monkeypatch.setattr(gallery, "cifar10", None)
+    monkeypatch.setenv("CONVNET_DATA", str(tmp_path))
+    gallery.main(tmp_path / "pictures", epochs=1)
+    names = ["confusion", "explain", "filters", "history", "maps", "mistakes"]
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [f"digits-{name}.png" for name in names]
+    assert "macro average" in capsys.readouterr().out
 
 
 def _smoke(recipe, folder, *seeds):

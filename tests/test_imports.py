@@ -24,7 +24,8 @@ LAYERS = [
     {"layers", "losses", "optim", "metrics"},
     {"models", "inference", "summary", "serialization"},
     {"training"},
-    {"onnx", "sklearn", "explain", "plot", "cli"},
+    {"onnx", "sklearn", "explain", "plot"},
+    {"cli"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -149,9 +150,14 @@ def test_importing_convnet_imports_no_optional_package():
 
 
 def test_importing_convnet_leaves_what_is_slow_for_later():
-    slow = {"tqdm", "importlib.metadata", "convnet.training"}
+    slow = {"tqdm", "importlib.metadata", "convnet.training", "convnet.metrics", "convnet.explain", "convnet.plot"}
     assert not slow & _new_modules("import convnet")
     assert "convnet.training" in _new_modules("import convnet; convnet.Trainer")
+
+
+def test_the_help_of_the_command_line_waits_for_nothing_slow():
+    slow = {"tqdm", "importlib.metadata", "convnet.training", "convnet.metrics", "convnet.explain", "PIL", "tomllib"}
+    assert not slow & _new_modules("import convnet.cli")
 
 
 def test_what_comes_later_is_there_like_the_rest():

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from convnet.data import DataLoader
-from convnet.errors import DivergedError
-from convnet.layers import Conv2d, Dense, Flatten, ReLU, Sequential
+from convnet.errors import DataError, DivergedError, SettingError, ShapeError
+from convnet.layers import AuxiliaryHead, Conv2d, Dense, Flatten, ReLU, Sequential
 from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
-from convnet.optim import SGD, ClipNorm, OneCycle, Plateau
+from convnet.optim import SGD, Adam, ClipNorm, OneCycle, Plateau
 from convnet.training import Trainer
 
 
@@ -287,3 +287,140 @@ def test_training_runs_in_any_thread():
     thread.start()
     thread.join()
     np.testing.assert_array_equal(weights(here), weights(there))
+
+
+# ---- parts of a batch ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parts", [2, 3, 7, 20, 50])
+def test_a_batch_in_parts_is_the_same_step(parts):
+    """Float64: the sums are taken in another order, of at most 20 images."""
+    x, y = small_data()
+    x = x / 255.0
+    whole, cut = trainer(dtype=np.float64), trainer(dtype=np.float64)
+    for _ in range(3):
+        assert cut.step(x, y, accumulate=parts) == pytest.approx(whole.step(x, y), rel=100 * np.finfo(float).eps)
+    np.testing.assert_allclose(weights(cut), weights(whole), rtol=0, atol=1000 * np.finfo(float).eps)
+    assert cut.optimizer.steps == 3
+
+
+def test_fit_cuts_its_batches_too():
+    data = small_data()
+    x = data[0] / 255.0
+    whole, cut = trainer(dtype=np.float64), trainer(dtype=np.float64)
+    for trained, parts in ((whole, 1), (cut, 3)):
+        trained.fit((x, data[1]), epochs=2, batch_size=8, accumulate=parts, progress=False)
+    np.testing.assert_allclose(weights(cut), weights(whole), rtol=0, atol=1000 * np.finfo(float).eps)
+    assert cut.history[-1].accuracy == whole.history[-1].accuracy
+    assert np.any(weights(cut) != weights(whole))
+
+
+def test_auxiliary_heads_count_by_their_part_too(rng):
+    def model():
+        rng = np.random.default_rng(1)
+        head = Sequential(Flatten(), Dense(36, 3, rng=rng, dtype=np.float64))
+        return Sequential(
+            Conv2d(1, 1, 3, padding=1, rng=rng, dtype=np.float64),
+            AuxiliaryHead(head, 0.5),
+            Flatten(),
+            Dense(36, 3, rng=rng, dtype=np.float64),
+        )
+
+    x, y = small_data()
+    whole, cut = (Trainer(model(), SoftmaxCrossEntropy(), SGD(0.1)) for _ in range(2))
+    whole.step(x / 255.0, y)
+    cut.step(x / 255.0, y, accumulate=3)
+    np.testing.assert_allclose(weights(cut), weights(whole), rtol=0, atol=100 * np.finfo(float).eps)
+
+
+def test_a_part_that_diverges_leaves_the_weights(dtype):
+    trained = trainer(dtype=dtype)
+    x, y = small_data()
+    x = (x / 255).astype(dtype)
+    x[-1] = np.inf
+    before = weights(trained)
+    with pytest.raises(DivergedError):
+        trained.step(x, y, accumulate=4)
+    np.testing.assert_array_equal(weights(trained), before)
+    np.testing.assert_array_equal(trained.model.parameters()[0].grad, 0)
+
+
+# ---- metrics, probabilities, lines -----------------------------------------------------------------------------------
+
+
+def test_metrics_see_all_validation_data_at_once():
+    seen = []
+
+    def images(outputs, targets):
+        seen.append((outputs.shape, targets.shape))
+        return len(outputs)
+
+    trained = Trainer(small_model(), SoftmaxCrossEntropy(), SGD(0.1), metrics=[images])
+    history = trained.fit(small_data(), small_data(15), epochs=2, batch_size=4, progress=False)
+    assert seen == [((15, 3), (15,))] * 2
+    assert history[-1].val_metrics == {"images": 15.0}
+    assert history.as_dict()["val_images"] == [15.0, 15.0]
+    assert "validation images 15.0000" in str(history[-1])
+    assert trained.evaluate(small_data(7))["images"] == 7
+    named = Trainer(small_model(), SoftmaxCrossEntropy(), SGD(0.1), metrics={"first": lambda outputs, _: outputs[0, 0]})
+    assert named.evaluate(small_data(7))["first"] == named.predict(small_data(7)[0])[0, 0]
+    with pytest.raises(SettingError, match="Trainer metrics: expected functions with a name, or a mapping, got 3"):
+        Trainer(small_model(), SoftmaxCrossEntropy(), SGD(0.1), metrics=[3])
+
+
+def test_probabilities_are_the_softmax_of_the_outputs():
+    trained, (x, _) = trainer(), small_data()
+    powers = np.exp(trained.predict(x).astype(np.float64))
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(trained.predict_proba(x, batch_size=3), expected, rtol=0, atol=1e-6)
+    maps = Trainer(Conv2d(1, 1, 1), MeanSquaredError(), SGD(0.1))
+    with pytest.raises(
+        ShapeError, match=r"predict_proba: expected outputs of shape \(n, classes\), got \(20, 1, 6, 6\)"
+    ):
+        maps.predict_proba(x)
+
+
+def test_plain_progress_is_a_line_an_epoch(capsys):
+    history = trainer().fit(small_data(), epochs=2, progress="plain")
+    assert capsys.readouterr().err == f"{history[0]}\n{history[1]}\n"
+
+
+# ---- trying learning rates -------------------------------------------------------------------------------------------
+
+
+def test_trying_rates_changes_nothing_and_finds_one_that_works():
+    data = small_data(60)
+    trained = Trainer(small_model(), SoftmaxCrossEntropy(), Adam(Plateau(0.001)))
+    trained.fit(data, epochs=1, progress=False)
+    before, schedule = str(trained.state_dict()), trained.optimizer.lr
+    found = trained.find_learning_rate(data, batch_size=10)
+    assert str(trained.state_dict()) == before
+    assert trained.optimizer.lr is schedule
+    assert len(found.rates) == len(found.losses) <= 100
+    assert found.rates[0] == 1e-5
+    assert np.all(np.diff(np.log(found.rates)) > 0)
+    assert found.losses[0] < 2
+    assert found.suggestion == found.rates[np.argmin(found.losses)] / 10
+    learner = Trainer(small_model(), SoftmaxCrossEntropy(), Adam(found.suggestion))
+    assert learner.fit(data, epochs=8, batch_size=10, progress=False)[-1].accuracy > 0.9
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "text"),
+    [
+        ({"lowest": 0}, SettingError, "find_learning_rate lowest: expected a rate above 0, got 0"),
+        ({"lowest": 2, "highest": 1}, SettingError, "find_learning_rate lowest: expected .*, got 2"),
+        ({"steps": 2}, SettingError, "find_learning_rate steps: expected an integer of at least 3, got 2"),
+        (
+            {"lowest": 1e30, "highest": 1e35},
+            DataError,
+            "expected losses that stay finite for three steps from 1e.30 on",
+        ),
+    ],
+)
+def test_rates_that_cannot_be_tried_are_refused(settings, error, text):
+    trained = trainer()
+    before = weights(trained)
+    with pytest.raises(error, match=text):
+        trained.find_learning_rate(small_data(), **settings)
+    np.testing.assert_array_equal(weights(trained), before)

@@ -1,13 +1,29 @@
-"""Data sets as arrays: ``((x, y), (x_test, y_test))``, and what prepares labels and batches.
+"""Data sets as arrays or folders, and what prepares labels and batches.
 
-Images are uint8 of shape (n, c, h, w), labels int64 of shape (n,).
+Published data sets are ``((x, y), (x_test, y_test))``: images uint8 of shape (n, c, h, w), labels int64 of shape (n,).
 """
 
 from convnet.data._cifar10 import cifar10
 from convnet.data._digits import digits
+from convnet.data._folder import ImageFolder
 from convnet.data._idx import read_idx
-from convnet.data._labels import one_hot
+from convnet.data._image import read_image
+from convnet.data._labels import class_weights, one_hot, stratified_split
 from convnet.data._loader import DataLoader
 from convnet.data._mnist import fashion_mnist, mnist
+from convnet.data._stream import Stream
 
-__all__ = ["DataLoader", "cifar10", "digits", "fashion_mnist", "mnist", "one_hot", "read_idx"]
+__all__ = [
+    "DataLoader",
+    "ImageFolder",
+    "Stream",
+    "cifar10",
+    "class_weights",
+    "digits",
+    "fashion_mnist",
+    "mnist",
+    "one_hot",
+    "read_idx",
+    "read_image",
+    "stratified_split",
+]

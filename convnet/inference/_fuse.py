@@ -9,6 +9,7 @@ from convnet.layers import (
     BatchNorm2d,
     Conv2d,
     Dense,
+    Frozen,
     Graph,
     Layer,
     MaxPool2d,
@@ -42,6 +43,7 @@ _PATTERNS = (
     _Pattern((Add, ReLU), lambda a, r: True, lambda a, r: AddReLU()),
     _Pattern((Parallel, ReLU), lambda p, r: _ends_in_sum(p.layer), lambda p, r: fuse(_followed(p, r))),
     _Pattern((Dense, ReLU), lambda d, r: True, lambda d, r: DenseReLU(d)),
+    _Pattern((Frozen,), lambda f: True, lambda f: Frozen(fuse(f.layer))),
     _Pattern((AuxiliaryHead,), lambda h: True, lambda h: AuxiliaryHead(fuse(h.head), h.weight, h.least_size)),
 )
 

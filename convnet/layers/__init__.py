@@ -22,6 +22,8 @@ from convnet.layers.elementwise import LeakyReLU as LeakyReLU
 from convnet.layers.elementwise import Sigmoid as Sigmoid
 from convnet.layers.elementwise import SiLU as SiLU
 from convnet.layers.elementwise import Tanh as Tanh
+from convnet.layers.freeze import Frozen as Frozen
+from convnet.layers.freeze import freeze as freeze
 from convnet.layers.graph import Graph as Graph
 from convnet.layers.graph import Node as Node
 from convnet.layers.merge import Add as Add
@@ -59,6 +61,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "Frozen",
     "GlobalAvgPool2d",
     "Graph",
     "GroupNorm",
@@ -86,4 +89,5 @@ __all__ = [
     "Softmax",
     "Tanh",
     "Upsample2d",
+    "freeze",
 ]

@@ -124,6 +124,14 @@ class Layer(ABC):
             for name, value in child._named_state():
                 yield f"{child_name}.{name}", value
 
+    def named_generators(self) -> Iterator[tuple[str, np.random.Generator]]:
+        """Yield the random generators that training passes draw from, in the same way; one may occur several times."""
+        for name, value in vars(self).items():
+            if isinstance(value, np.random.Generator):
+                yield name, value
+        for child_name, child in self.named_children():
+            yield from ((f"{child_name}.{name}", generator) for name, generator in child.named_generators())
+
     def parameters(self) -> list[Parameter]:
         """All parameters in order, each once."""
         return list(dict.fromkeys(parameter for _, parameter in self.named_parameters()))

@@ -261,6 +261,38 @@ class Graph(Layer):
         twin._wire(nodes, output)
         return twin
 
+    def replaced(self, name: str, layer: Layer) -> Self:
+        """A container of the same kind with another layer under a name; the other layers are shared, not copied.
+
+        Parameters
+        ----------
+        name : str
+            Of a layer here, or of one in a container here, as in "classifier.6".
+        layer : Layer
+
+        Raises
+        ------
+        SettingError
+            If there is no such layer.
+        ShapeError
+            If the layer does not fit the others, in a container with an ``input_shape``.
+
+        Examples
+        --------
+        >>> from convnet.layers import Dense
+        >>> from convnet.models import lenet
+        >>> lenet(rng=0).replaced("11", Dense(84, 3, rng=0)).output_shape((1, 28, 28))
+        (3,)
+        """
+        first, _, rest = name.partition(".")
+        if first not in self._nodes:
+            raise SettingError(f"{type(self).__name__}: expected a layer among {', '.join(self._nodes)}, got {first!r}")
+        old = self._nodes[first]
+        if rest and not isinstance(old.layer, Graph):
+            raise SettingError(f"{type(self).__name__}: expected a layer inside of {first!r}, got {old.layer!r}")
+        new = old.layer.replaced(rest, layer) if rest and isinstance(old.layer, Graph) else layer
+        return self.rewired({**self._nodes, first: Node(new, old.inputs)}, self.output)
+
     def named_children(self) -> Iterator[tuple[str, Layer]]:
         """Yield the layers in order, by name."""
         for name, node in self._nodes.items():

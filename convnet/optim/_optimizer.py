@@ -1,13 +1,13 @@
 """The contract of every optimizer, of the learning rate and of the weight decay."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import is_
 from typing import Any, ClassVar
 
 import numpy as np
 
-from convnet.errors import DivergedError, SettingError
+from convnet.errors import DivergedError, SettingError, WeightsError
 from convnet.functional import Updates
 from convnet.optim.clip import Clip
 from convnet.parameter import Parameter
@@ -16,6 +16,8 @@ from convnet.settings import real
 Schedule = Callable[[int], float]
 Decay = Callable[[Parameter], float]
 Decays = float | list[float]
+Kept = dict[str, Any]
+"""What an optimizer keeps of one parameter: running averages in the order `Updates` takes them, and counts."""
 
 
 class Optimizer(ABC):
@@ -45,6 +47,7 @@ class Optimizer(ABC):
             raise SettingError(f"{type(self).__name__} clip: expected a ClipNorm, a ClipValue or None, got {clip!r}")
         self.clip = clip
         self.steps = 0
+        self._kept: dict[Parameter, Kept] = {}  # by identity
         self._forget()
 
     def _forget(self) -> None:
@@ -91,6 +94,51 @@ class Optimizer(ABC):
         if hasattr(self.lr, "observe"):
             self.lr.observe(loss)
 
+    def state_dict(self, names: Mapping[str, Parameter]) -> dict[str, Any]:
+        """What a training needs to go on from here: steps, running averages, and the state of the schedule.
+
+        Parameters
+        ----------
+        names : mapping of str to Parameter
+            ``dict(model.named_parameters())``: the names under which the averages are stored.
+
+        Returns
+        -------
+        dict
+            Of numbers, texts, dicts and copies of arrays.
+        """
+        kept = {name: copied(self._kept[p]) for name, p in names.items() if p in self._kept}
+        schedule = self.lr.state_dict() if hasattr(self.lr, "state_dict") else {}
+        return {"kind": type(self).__name__, "steps": self.steps, "kept": kept, "schedule": schedule}
+
+    def load_state_dict(self, state: Mapping[str, Any], names: Mapping[str, Parameter]) -> None:
+        """Go on from a state that `state_dict` of an optimizer of this kind returned.
+
+        Raises
+        ------
+        WeightsError
+            If it belongs to another kind of optimizer, or to other parameters; nothing is changed then.
+        """
+        who = type(self).__name__
+        if state["kind"] != who:
+            raise WeightsError(f"{who}: expected the state of {who}, got that of {state['kind']}")
+        kept = {}
+        for name, values in state["kept"].items():
+            if name not in names:
+                raise WeightsError(f"{who}: expected the state of parameters {list(names)}, got one of {name!r}")
+            kept[names[name]] = self._fitting(name, values, self._fresh(names[name]))
+        if hasattr(self.lr, "load_state_dict"):
+            self.lr.load_state_dict(state["schedule"])
+        self.steps, self._kept = state["steps"], kept
+        self._forget()
+
+    def _fitting(self, name: str, values: Kept, fresh: Kept) -> Kept:
+        """A copy of ``values``, which must be like ``fresh``."""
+        found, expected = ({key: np.shape(v) for key, v in d.items() if v is not None} for d in (values, fresh))
+        if found != expected:
+            raise WeightsError(f"{type(self).__name__}: expected for {name} arrays of shapes {expected}, got {found}")
+        return copied({key: values[key] for key in fresh})
+
     def _bound_gradients(self, parameters: list[Parameter], updates: Updates, clip: Clip) -> None:
         try:
             clip(updates)
@@ -118,9 +166,16 @@ class Optimizer(ABC):
     def _real(cls, value: object, name: str, below: float = np.inf) -> float:
         return real(value, f"{cls.__name__} {name}", below=below)
 
-    @abstractmethod
     def _arrays(self, parameter: Parameter) -> tuple[np.ndarray, np.ndarray, *tuple[np.ndarray | None, ...]]:
-        """Value, gradient and running averages; these are kept by parameter, as objects compare by identity."""
+        """Value, gradient and running averages."""
+        if parameter not in self._kept:
+            self._kept[parameter] = self._fresh(parameter)
+        averages = (value for value in self._kept[parameter].values() if not isinstance(value, int))
+        return parameter.value, parameter.grad, *averages
+
+    @abstractmethod
+    def _fresh(self, parameter: Parameter) -> Kept:
+        """What is kept of a parameter before its first step."""
 
     @abstractmethod
     def _update(self, parameters: list[Parameter], updates: Updates, lr: float, decays: Decays) -> None:
@@ -132,3 +187,8 @@ class Optimizer(ABC):
             settings["clip"] = self.clip
         shown = (f"{name}={v:.12g}" if isinstance(v, float) else f"{name}={v}" for name, v in settings.items())
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def copied(kept: Kept) -> Kept:
+    """``kept`` with copies of its arrays."""
+    return {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in kept.items()}

@@ -1,24 +1,16 @@
 """Adam."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from convnet.errors import SettingError
 from convnet.functional import Updates
-from convnet.optim._optimizer import Decay, Decays, Optimizer, Schedule
+from convnet.optim._optimizer import Decay, Decays, Kept, Optimizer, Schedule
 from convnet.optim.clip import Clip
 from convnet.parameter import Parameter
 
 __all__ = ["Adam"]
-
-
-@dataclass(slots=True)
-class _Moments:
-    mean: np.ndarray
-    variance: np.ndarray
-    steps: int = 0  # of this parameter: one that joins late starts its own bias correction
 
 
 class Adam(Optimizer):
@@ -71,23 +63,20 @@ class Adam(Optimizer):
             raise SettingError(f"{type(self).__name__} betas: expected a pair of numbers in [0, 1), got {betas!r}")
         self.betas = self._real(betas[0], "betas[0]", below=1), self._real(betas[1], "betas[1]", below=1)
         self.eps = self._real(eps, "eps")
-        self._moments: dict[Parameter, _Moments] = {}
 
-    def _arrays(self, parameter: Parameter) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        if parameter not in self._moments:
-            self._moments[parameter] = _Moments(np.zeros_like(parameter.value), np.zeros_like(parameter.value))
-        moments = self._moments[parameter]
-        return parameter.value, parameter.grad, moments.mean, moments.variance
+    def _fresh(self, parameter: Parameter) -> Kept:
+        """Also the steps of this parameter: one that joins late starts its own bias correction."""
+        return {"mean": np.zeros_like(parameter.value), "variance": np.zeros_like(parameter.value), "steps": 0}
 
     def _update(self, parameters: list[Parameter], updates: Updates, lr: float, decays: Decays) -> None:
-        moments = [self._moments[parameter] for parameter in parameters]
-        for each in moments:
-            each.steps += 1
+        kept = [self._kept[parameter] for parameter in parameters]
+        for each in kept:
+            each["steps"] += 1
         updates.adam(
             lr=lr,
             betas=self.betas,
             eps=self.eps,
             weight_decay=decays,
-            steps=[each.steps for each in moments],
+            steps=[each["steps"] for each in kept],
             decoupled=self._decoupled,
         )

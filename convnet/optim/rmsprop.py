@@ -3,7 +3,7 @@
 import numpy as np
 
 from convnet.functional import Updates
-from convnet.optim._optimizer import Decay, Decays, Optimizer, Schedule
+from convnet.optim._optimizer import Decay, Decays, Kept, Optimizer, Schedule
 from convnet.optim.clip import Clip
 from convnet.parameter import Parameter
 
@@ -68,18 +68,10 @@ class RMSprop(Optimizer):
         self.eps = self._real(eps, "eps")
         self.momentum = self._real(momentum, "momentum", below=1)
         self.centered = bool(centered)
-        self._averages: dict[Parameter, tuple[np.ndarray, np.ndarray | None, np.ndarray | None]] = {}
 
-    def _arrays(
-        self, parameter: Parameter
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
-        if parameter not in self._averages:
-            square, velocity, mean = (
-                np.zeros_like(parameter.value) if kept else None for kept in (True, self.momentum > 0, self.centered)
-            )
-            assert square is not None
-            self._averages[parameter] = square, velocity, mean
-        return parameter.value, parameter.grad, *self._averages[parameter]
+    def _fresh(self, parameter: Parameter) -> Kept:
+        kept = {"square": True, "velocity": self.momentum > 0, "mean": self.centered}
+        return {name: np.zeros_like(parameter.value) if wanted else None for name, wanted in kept.items()}
 
     def _update(self, parameters: list[Parameter], updates: Updates, lr: float, decays: Decays) -> None:
         updates.rmsprop(lr=lr, alpha=self.alpha, eps=self.eps, momentum=self.momentum, weight_decay=decays)

@@ -5,6 +5,7 @@ at any step.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from convnet.optim._optimizer import Schedule
@@ -195,6 +196,15 @@ class Warmup:
         if hasattr(self.lr, "observe"):
             self.lr.observe(loss)
 
+    def state_dict(self) -> dict[str, float]:
+        """The state of the schedule that follows, if it has any."""
+        return self.lr.state_dict() if hasattr(self.lr, "state_dict") else {}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Go on from a state that `state_dict` returned."""
+        if hasattr(self.lr, "load_state_dict"):
+            self.lr.load_state_dict(state)
+
 
 @dataclass(slots=True)
 class Plateau:
@@ -266,6 +276,15 @@ class Plateau:
         if self._bad > self.patience:
             self._rate = max(self._rate * self.factor, min(self.final_lr, self._rate))
             self._bad, self._cooling = 0, self.cooldown
+
+    def state_dict(self) -> dict[str, float]:
+        """The current rate and what has been seen, for a training that is to go on from here."""
+        return {"rate": self._rate, "best": self._best, "bad": self._bad, "cooling": self._cooling}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Go on from a state that `state_dict` returned."""
+        self._rate, self._best = state["rate"], state["best"]
+        self._bad, self._cooling = int(state["bad"]), int(state["cooling"])
 
     def _count(self, loss: float) -> None:
         margin = self.threshold * abs(self._best) if math.isfinite(self._best) else 0.0

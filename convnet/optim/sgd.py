@@ -4,7 +4,7 @@ import numpy as np
 
 from convnet.errors import SettingError
 from convnet.functional import Updates
-from convnet.optim._optimizer import Decay, Decays, Optimizer, Schedule
+from convnet.optim._optimizer import Decay, Decays, Kept, Optimizer, Schedule
 from convnet.optim.clip import Clip
 from convnet.parameter import Parameter
 
@@ -60,12 +60,9 @@ class SGD(Optimizer):
         self.nesterov = bool(nesterov)
         if self.nesterov and not self.momentum:
             raise SettingError("SGD nesterov: expected a momentum above 0, got 0")
-        self._velocities: dict[Parameter, np.ndarray] = {}
 
-    def _arrays(self, parameter: Parameter) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        if self.momentum and parameter not in self._velocities:
-            self._velocities[parameter] = np.zeros_like(parameter.value)
-        return parameter.value, parameter.grad, self._velocities.get(parameter)
+    def _fresh(self, parameter: Parameter) -> Kept:
+        return {"velocity": np.zeros_like(parameter.value) if self.momentum else None}
 
     def _update(self, parameters: list[Parameter], updates: Updates, lr: float, decays: Decays) -> None:
         updates.sgd(lr=lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=decays)

@@ -5,10 +5,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convnet.data.transforms import Transform
 from convnet.errors import DataError, DTypeError, ShapeError
 from convnet.layers import Layer
 
-__all__ = ["Data", "as_floats", "check_batches", "checked_data", "checked_images"]
+__all__ = ["Data", "as_floats", "check_batches", "checked_data", "checked_images", "checked_images_after"]
 
 Data: TypeAlias = tuple[ArrayLike, ArrayLike]
 
@@ -46,8 +47,10 @@ def checked_images(who: str, x: ArrayLike, model: Layer, dtype: np.dtype[Any]) -
     return images
 
 
-def checked_data(who: str, data: Data, model: Layer, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pair (x, y) as arrays that fit ``model`` and each other.
+def checked_data(
+    who: str, data: Data, model: Layer, dtype: np.dtype[Any], augment: Transform | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pair (x, y) as arrays that fit ``model``, x when it went through ``augment``, and each other.
 
     Raises
     ------
@@ -58,12 +61,13 @@ def checked_data(who: str, data: Data, model: Layer, dtype: np.dtype[Any]) -> tu
         x, y = data
     except (TypeError, ValueError):
         raise ShapeError(f"{who}: expected a pair of arrays (x, y), got {type(data).__name__}") from None
-    images, targets = checked_images(who, x, model, dtype), _array(who, y)
+    images, targets = _array(who, x), _array(who, y)
+    changed = checked_images_after(augment, who, images, model, dtype)
     if len(images) == 0:
         raise DataError(f"{who}: expected at least one image, got x of shape {images.shape}")
     if targets.shape[:1] != images.shape[:1]:
         raise ShapeError(f"{who}: expected {len(images)} targets, one an image, got y of shape {targets.shape}")
-    _check_targets(who, targets, model.output_shape(images.shape[1:]))
+    _check_targets(who, targets, model.output_shape(changed.shape[1:]))
     return images, targets
 
 
@@ -80,6 +84,19 @@ def check_batches(who: str, images: np.ndarray, batch_size: int, model: Layer) -
             f"{who}: expected batches that the model can train on, got {len(images)} images of shape "
             f"{images.shape[1:]} in batches of {batch_size}, the smallest of {smallest}: {error}"
         ) from error
+
+
+def checked_images_after(
+    augment: Transform | None, who: str, images: np.ndarray, model: Layer, dtype: np.dtype[Any]
+) -> np.ndarray:
+    """Images as the model gets them: where those stored do not fit, ``augment`` may make them fit."""
+    try:
+        return checked_images(who, images, model, dtype)
+    except (ShapeError, DTypeError):
+        if augment is None or images.ndim < 2 or len(images) == 0:
+            raise
+    first = augment(images[:1], np.random.default_rng(0))
+    return checked_images(who, np.broadcast_to(first[0], (len(images), *first.shape[1:])), model, dtype)
 
 
 def _check_targets(who: str, targets: np.ndarray, output_shape: tuple[int, ...]) -> None:
@@ -101,6 +118,6 @@ def _check_targets(who: str, targets: np.ndarray, output_shape: tuple[int, ...])
 
 def _array(who: str, values: ArrayLike) -> np.ndarray:
     try:
-        return np.asarray(values)
+        return values if isinstance(values, np.memmap) else np.asarray(values)
     except ValueError:
         raise ShapeError(f"{who}: expected a pair of arrays (x, y), got nested sequences of unequal lengths") from None

@@ -1,6 +1,7 @@
 """Averages of the weights that a training passes through."""
 
 import copy
+from collections.abc import Mapping
 from operator import is_
 from typing import Any
 
@@ -101,6 +102,21 @@ class WeightAverage:
             self._move(1.0)
         elif since % self.every == 0:
             self._move(self._share(since // self.every + 1))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average and the number of updates, copied: what it needs to go on from here."""
+        return {"steps": self.steps, "model": self.model.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned.
+
+        Raises
+        ------
+        WeightsError
+            If it is that of another model; nothing is changed then.
+        """
+        self.model.load_state_dict(state["model"])
+        self.steps = state["steps"]
 
     def _share(self, number: int) -> float:
         """What the newest weights count, of ``number`` so far."""

@@ -1,10 +1,12 @@
 """What a training run leaves to look at: one record an epoch."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, overload
 
-__all__ = ["Epoch", "History"]
+from convnet.errors import SettingError
+
+__all__ = ["Epoch", "History", "is_better"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Epoch:
         Wall time, validation included.
     learning_rate : float
         Of the last step.
+    val_metrics : dict
+        By name, what the metrics of the `Trainer` say about the validation data; empty without such.
     """
 
     epoch: int
@@ -34,6 +38,13 @@ class Epoch:
     val_accuracy: float | None
     seconds: float
     learning_rate: float
+    val_metrics: dict[str, float] = field(default_factory=dict)
+
+    def figures(self) -> dict[str, float | None]:
+        """All figures by name, in order; those of ``val_metrics`` with ``val_`` before."""
+        plain = asdict(self)
+        measured = plain.pop("val_metrics")
+        return plain | {f"val_{name}": value for name, value in measured.items()}
 
     def __str__(self) -> str:
         parts = [
@@ -41,6 +52,7 @@ class Epoch:
             _percent("accuracy", self.accuracy),
             "" if self.val_loss is None else f"validation loss {self.val_loss:.4f}",
             _percent("validation accuracy", self.val_accuracy),
+            *(f"validation {name} {value:.4f}" for name, value in self.val_metrics.items()),
             f"{self.seconds:.2f} s",
         ]
         return f"epoch {self.epoch}: " + ", ".join(filter(None, parts))
@@ -48,6 +60,14 @@ class Epoch:
 
 def _percent(name: str, fraction: float | None) -> str:
     return "" if fraction is None else f"{name} {fraction:.2%}".replace("%", " %")
+
+
+_EMPTY = Epoch(0, 0.0, None, None, None, 0.0, 0.0)
+
+
+def is_better(figure: str, value: float, than: float) -> bool:
+    """Whether ``value`` of a figure is better: smaller if its name has "loss" in it, else larger; NaN never is."""
+    return value < than if "loss" in figure else value > than
 
 
 class History(Sequence[Epoch]):
@@ -77,9 +97,46 @@ class History(Sequence[Epoch]):
         self._epochs.append(epoch)
 
     def as_dict(self) -> dict[str, list[float | None]]:
-        """One list of plain numbers for each attribute of `Epoch`, in order: ready for JSON, a table or a plot."""
-        rows = [asdict(epoch) for epoch in self._epochs]
-        return {field.name: [row[field.name] for row in rows] for field in fields(Epoch)}
+        """One list of plain numbers for each figure of an `Epoch`, in order: ready for JSON, a table or a plot.
+
+        The figures of ``val_metrics`` are called as there, with ``val_`` before.
+        """
+        rows = [epoch.figures() for epoch in self._epochs]
+        names = dict.fromkeys(name for row in rows or [_EMPTY.figures()] for name in row)
+        return {name: [row.get(name) for row in rows] for name in names}
+
+    @property
+    def monitored(self) -> str:
+        """The figure that tells how good an epoch was: "val_loss", without validation data "loss"."""
+        return "loss" if not self._epochs or self._epochs[-1].val_loss is None else "val_loss"
+
+    def best(self, figure: str) -> int:
+        """Index of the epoch with the best ``figure``, the first of equals: the smallest loss, the largest of others.
+
+        Raises
+        ------
+        SettingError
+            If the epochs have no such figure.
+        """
+        columns = self.as_dict()
+        known = {i: value for i, value in enumerate(columns.get(figure, [])) if value is not None}
+        if not known:
+            names = ", ".join(name for name, column in columns.items() if any(value is not None for value in column))
+            raise SettingError(f"History: expected a figure among {names}, got {figure!r}")
+        best = min(known)
+        for i, value in known.items():
+            if is_better(figure, value, known[best]):
+                best = i
+        return best
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """The epochs as plain dicts: `History.of` makes a history of them again."""
+        return [asdict(epoch) for epoch in self._epochs]
+
+    @classmethod
+    def of(cls, state: Iterable[Mapping[str, Any]]) -> "History":
+        """The history that `state_dict` belongs to."""
+        return cls(Epoch(**epoch) for epoch in state)
 
     def __len__(self) -> int:
         return len(self._epochs)

@@ -1,8 +1,12 @@
 """Loss and accuracy so far."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from convnet import metrics
+from convnet.data._labels import are_classes
 
 __all__ = ["Meter"]
 
@@ -12,11 +16,11 @@ class Meter:
 
     Parameters
     ----------
-    classifies : bool
-        Whether targets are classes, so that an accuracy has a meaning.
+    classifies : bool or None
+        Whether targets are classes, so that an accuracy has a meaning; None lets the first batch tell.
     """
 
-    def __init__(self, classifies: bool) -> None:
+    def __init__(self, classifies: bool | None) -> None:
         self.images = 0
         self._classifies = classifies
         self._loss_sum = 0.0
@@ -26,6 +30,8 @@ class Meter:
         """Count a batch with its mean ``loss``."""
         self.images += len(outputs)
         self._loss_sum += loss * len(outputs)
+        if self._classifies is None:
+            self._classifies = are_classes(np.asarray(targets))
         if self._classifies:
             self._correct += metrics.correct(outputs, targets)
 
@@ -38,3 +44,11 @@ class Meter:
     def accuracy(self) -> float | None:
         """Fraction of the images told right; None where targets are no classes."""
         return self._correct / max(self.images, 1) if self._classifies else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums, to go on from."""
+        return {"images": self.images, "loss_sum": self._loss_sum, "correct": self._correct}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from sums that `state_dict` returned."""
+        self.images, self._loss_sum, self._correct = state["images"], state["loss_sum"], state["correct"]

@@ -1,35 +1,28 @@
 """The training loop."""
 
-import logging
-import math
-import time
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convnet.context import Context
-from convnet.data import DataLoader
 from convnet.data.transforms import Transform
-from convnet.errors import DivergedError, SettingError
-from convnet.inference import fuse
-from convnet.layers import Layer
-from convnet.losses import Loss, auxiliary_loss
-from convnet.optim import Optimizer
-from convnet.settings import integer
-from convnet.training._arrays import Data, as_floats, check_batches, checked_data, checked_images
-from convnet.training._average import WeightAverage
+from convnet.errors import SettingError, ShapeError
+from convnet.functional import softmax
+from convnet.settings import integer, real
+from convnet.training._arrays import as_floats, checked_images
+from convnet.training._batches import AnyData, Batches, checked_batches
+from convnet.training._checkpoint import Checkpoint
+from convnet.training._engine import Engine
 from convnet.training._history import Epoch, History
-from convnet.training._interrupt import InterruptBetweenSteps
-from convnet.training._meter import Meter
-from convnet.training._progress import ProgressBar
+from convnet.training._rates import LearningRates, try_rates
+from convnet.training._run import Run
+from convnet.training.callbacks import Callback, EpochEnd, Function
 
 __all__ = ["Trainer"]
 
-logger = logging.getLogger("convnet")
 
-
-class Trainer:
+class Trainer(Engine):
     """Trains a model on arrays.
 
     Images ``x`` are uint8, which is scaled to 0-1 (``x / 255``), or already of the dtype of the model. Targets ``y``
@@ -44,11 +37,18 @@ class Trainer:
     average : WeightAverage, optional
         Of the weights of ``model``, taken after every step. It is then the averaged model that `evaluate`, `predict`
         and the validation of `fit` measure.
+    metrics : sequence of functions, or mapping of str to function, optional
+        ``metric(outputs, targets) -> float`` of `convnet.metrics`, or your own, measured on all validation data at once
+        and by `evaluate`; without a mapping, their names are those of the functions. Loss and accuracy are always told.
 
     Attributes
     ----------
     history : History
         The finished epochs of the latest `fit`, there also after an error or Ctrl-C.
+    measured : Layer
+        What `evaluate` and `predict` apply: ``model``, or the model of ``average``.
+    stopped : bool
+        Whether `stop` has been called since `fit` began.
 
     Notes
     -----
@@ -72,60 +72,22 @@ class Trainer:
     (2, 10)
     """
 
-    def __init__(self, model: Layer, loss: Loss, optimizer: Optimizer, *, average: WeightAverage | None = None) -> None:
-        for name, value, kind, expected in (
-            ("model", model, Layer, "a Layer"),
-            ("loss", loss, Loss, "a Loss"),
-            ("optimizer", optimizer, Optimizer, "an Optimizer"),
-            ("average", average, WeightAverage | None, "a WeightAverage or None"),
-        ):
-            if not isinstance(value, kind):
-                raise SettingError(f"Trainer {name}: expected {expected}, got {value!r}")
-        if average is not None and average.source is not model:
-            raise SettingError("Trainer average: expected an average of the model given, got one of another")
-        self.model, self.loss, self.optimizer, self.average = model, loss, optimizer, average
-        self.history = History()
-        self._parameters = model.parameters()
-        self._fused = fuse(model)
-        self._measured = self._fused if average is None else fuse(average.model)
-        self._dtype = self._parameters[0].dtype if self._parameters else np.dtype(np.float32)
-
-    def step(self, x: ArrayLike, y: ArrayLike) -> float:
-        """Train on one batch: forward, loss, backward, update.
-
-        Parameters
-        ----------
-        x : array of shape (n, c, h, w), uint8 or the dtype of the model
-            Images.
-        y : array of shape (n,) or that of the outputs
-            Targets.
-
-        Returns
-        -------
-        float
-            The loss before the update, with those of auxiliary heads.
-
-        Raises
-        ------
-        ShapeError, DTypeError, DataError
-            If the arrays do not fit the model or the loss.
-        DivergedError
-            If the loss, or the norm of gradients to be clipped, is not finite; the weights then stay as they were,
-            and running averages of batch normalisation took in finite numbers only.
-        """
-        return self._step(as_floats(np.asarray(x), self._dtype), np.asarray(y))[0]
-
     def fit(
         self,
-        train: Data | DataLoader,
-        validation: Data | None = None,
+        train: AnyData,
+        validation: AnyData | None = None,
         epochs: int = 1,
         batch_size: int = 64,
         shuffle: bool = True,
         rng: int | np.random.Generator | None = 0,
         augment: Transform | None = None,
-        progress: bool = True,
+        progress: bool | str = True,
         workers: int = 1,
+        *,
+        accumulate: int = 1,
+        callbacks: Sequence[Callback | Function] = (),
+        checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> History:
         """Train for some epochs, each one pass over ``train``; a `Plateau` is told the loss after each.
 
@@ -148,10 +110,19 @@ class Trainer:
         augment : callable, optional
             ``augment(x, rng)`` gets each batch of training images, as stored, and returns a changed copy; see
             `convnet.data.transforms`. It is called in other threads, ahead of time.
-        progress : bool
-            Show a live bar on standard error where that is a terminal.
+        progress : bool or "plain"
+            True shows a live bar on standard error where that is a terminal, "plain" writes a line an epoch there.
         workers : int
             Threads that ``augment`` runs in; their number does not change the result. With 0 it runs between the steps.
+        accumulate : int
+            Parts that each batch is computed in, as for `step`.
+        callbacks : sequence of Callback or functions of (trainer, epoch)
+            Who is told of steps and epochs, see `convnet.training.callbacks`.
+        checkpoint : Checkpoint or folder, optional
+            Where the state of the training is kept after each epoch, and after Ctrl-C.
+        resume : bool
+            Go on from the last checkpoint there, or begin if there is none: the weights become the same, bit for bit,
+            as without a break, if all else is the same. ``epochs`` counts from the first beginning.
 
         Returns
         -------
@@ -160,26 +131,48 @@ class Trainer:
         Raises
         ------
         SettingError, ShapeError, DTypeError, DataError
-            If settings or data are wrong, or a last batch of one image cannot train; before any work.
+            If settings or data are wrong, others than those of the checkpoint, or a last batch of one image cannot
+            train; before any work.
+        WeightsError
+            If the checkpoint is of another model or optimizer, or there are damaged ones only.
         DivergedError
             If the loss stops being finite, or the norm of gradients to be clipped; the weights are then those of the
             step before.
         """
-        for _ in self.iter_fit(train, validation, epochs, batch_size, shuffle, rng, augment, progress, workers):
+        for _ in self.iter_fit(
+            train,
+            validation,
+            epochs,
+            batch_size,
+            shuffle,
+            rng,
+            augment,
+            progress,
+            workers,
+            accumulate=accumulate,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            resume=resume,
+        ):
             pass
         return self.history
 
     def iter_fit(
         self,
-        train: Data | DataLoader,
-        validation: Data | None = None,
+        train: AnyData,
+        validation: AnyData | None = None,
         epochs: int = 1,
         batch_size: int = 64,
         shuffle: bool = True,
         rng: int | np.random.Generator | None = 0,
         augment: Transform | None = None,
-        progress: bool = True,
+        progress: bool | str = True,
         workers: int = 1,
+        *,
+        accumulate: int = 1,
+        callbacks: Sequence[Callback | Function] = (),
+        checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> Iterator[Epoch]:
         """As `fit`, one epoch at a time: save the model or stop early between them.
 
@@ -203,19 +196,91 @@ class Trainer:
         epochs = integer(epochs, "Trainer.fit epochs")
         size = integer(batch_size, "Trainer.fit batch_size")
         workers = integer(workers, "Trainer.fit workers", least=0)
-        arrays = (train.x, train.y) if isinstance(train, DataLoader) else train
-        x, y = checked_data("Trainer.fit", arrays, self.model, self._dtype)
-        threads = 0 if augment is None else workers
-        training = train if isinstance(train, DataLoader) else DataLoader(x, y, size, shuffle, augment, rng, threads)
-        check_batches("Trainer.fit", x, training.batch_size, self.model)
+        training = self._loader("Trainer.fit", train, size, shuffle, augment, rng, workers)
         validating = None
         if validation is not None:
-            x, y = checked_data("Trainer.fit validation", validation, self.model, self._dtype)
-            validating = _in_order(x, y, size)
-        self.history = History()
-        return self._epochs(training, validating, epochs, progress)
+            validating = checked_batches(
+                "Trainer.fit validation", validation, self.model, self._dtype, size, workers=workers
+            )
+        checkpoint = Checkpoint(checkpoint) if isinstance(checkpoint, str | os.PathLike) else checkpoint
+        if resume and checkpoint is None:
+            raise SettingError("Trainer.fit resume: expected a checkpoint to resume from, got checkpoint=None")
+        told = [each if isinstance(each, Callback) else EpochEnd(each) for each in callbacks]
+        parts = integer(accumulate, "Trainer.fit accumulate")
+        state = None if checkpoint is None else checkpoint.open(resume)
+        self.history, self.stopped = History(), False
+        run = Run(self, training, validating, epochs, parts, told, checkpoint, progress)
+        if state is not None:
+            run.load_state_dict(state)
+        return run.run()
 
-    def evaluate(self, data: Data, batch_size: int = 256) -> dict[str, float]:
+    def find_learning_rate(
+        self,
+        train: AnyData,
+        lowest: float = 1e-5,
+        highest: float = 10.0,
+        steps: int = 100,
+        batch_size: int = 64,
+        rng: int | np.random.Generator | None = 0,
+        augment: Transform | None = None,
+    ) -> LearningRates:
+        """Try rising learning rates, one a step, and see how the loss takes it (Smith 2017, arXiv:1506.01186).
+
+        Everything is put back afterwards: weights, optimizer, random generators and history are as before.
+
+        Parameters
+        ----------
+        train, batch_size, rng, augment
+            As for `fit`.
+        lowest, highest : float
+            Of the rates, which rise by the same factor from step to step. It ends early once the loss is four times
+            the least one, or not finite.
+        steps : int
+            At least 3.
+
+        Returns
+        -------
+        LearningRates
+            Rates, losses, and a suggestion.
+
+        Raises
+        ------
+        SettingError, ShapeError, DTypeError, DataError
+            If settings or data are wrong, or the loss is not finite from the beginning.
+
+        Examples
+        --------
+        >>> from convnet import models, optim
+        >>> from convnet.data import digits
+        >>> from convnet.losses import SoftmaxCrossEntropy
+        >>> train, _ = digits()
+        >>> trainer = Trainer(models.simple_cnn(rng=0), SoftmaxCrossEntropy(), optim.SGD(1.0, momentum=0.9))
+        >>> found = trainer.find_learning_rate(train)
+        >>> 0.001 < found.suggestion < 1
+        True
+        """
+        who = "Trainer.find_learning_rate"
+        least = real(lowest, f"{who} lowest", below=real(highest, f"{who} highest"))
+        if least == 0:
+            raise SettingError(f"{who} lowest: expected a rate above 0, got {lowest}")
+        batches = self._loader(who, train, integer(batch_size, f"{who} batch_size"), True, augment, rng, 0)
+        return try_rates(self, batches, least, highest, integer(steps, f"{who} steps", least=3))
+
+    def _loader(
+        self,
+        who: str,
+        train: AnyData,
+        batch_size: int,
+        shuffle: bool,
+        augment: Transform | None,
+        rng: int | np.random.Generator | None,
+        workers: int,
+    ) -> Batches:
+        """Training data, checked."""
+        settings = batch_size, shuffle, augment, rng, workers
+        return checked_batches(who, train, self.model, self._dtype, *settings, trains=True)
+
+    def evaluate(self, data: AnyData, batch_size: int = 256) -> dict[str, float]:
         """Measure the model, or its average, on ``data``; nothing is trained.
 
         Parameters
@@ -228,7 +293,8 @@ class Trainer:
         Returns
         -------
         dict
-            ``{"loss": mean loss, "accuracy": fraction told right}``; no "accuracy" where the targets are no classes.
+            ``{"loss": mean loss, "accuracy": fraction told right}`` and the ``metrics``; no "accuracy" where the
+            targets are no classes.
 
         Raises
         ------
@@ -236,9 +302,8 @@ class Trainer:
             If settings or data are wrong.
         """
         size = integer(batch_size, "Trainer.evaluate batch_size")
-        x, y = checked_data("Trainer.evaluate", data, self.model, self._dtype)
-        meter = self._measure(_in_order(x, y, size))
-        figures = {"loss": meter.loss, "accuracy": meter.accuracy}
+        meter, measured = self.measure(checked_batches("Trainer.evaluate", data, self.model, self._dtype, size))
+        figures = {"loss": meter.loss, "accuracy": meter.accuracy, **measured}
         return {name: value for name, value in figures.items() if value is not None}
 
     def predict(self, x: ArrayLike, batch_size: int = 256) -> np.ndarray:
@@ -264,74 +329,22 @@ class Trainer:
         size = integer(batch_size, "Trainer.predict batch_size")
         images = checked_images("Trainer.predict", x, self.model, self._dtype)
         starts = range(0, max(len(images), 1), size)
-        return np.concatenate([self._measured(as_floats(images[i : i + size], self._dtype)) for i in starts])
+        return np.concatenate([self._fused_measured(as_floats(images[i : i + size], self._dtype)) for i in starts])
 
-    def _step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """One step; returns the loss and the outputs from before the update."""
-        ctx, loss_ctx = Context(wants_dx=False), Context()
-        outputs = self._fused.forward(x, ctx)
-        loss = self.loss.forward(outputs, y, loss_ctx) + auxiliary_loss(self.loss, y, ctx)
-        if not math.isfinite(loss):
-            raise DivergedError(f"Trainer.step: expected a finite loss, got {loss}; try a lower learning rate")
-        self._fused.backward(self.loss.backward(loss_ctx), ctx)
-        self.optimizer.step(self._parameters)
-        if self.average is not None:
-            self.average.update()
-        return loss, outputs
+    def predict_proba(self, x: ArrayLike, batch_size: int = 256) -> np.ndarray:
+        """`predict`, then softmax: probabilities of the classes.
 
-    def _epochs(
-        self, training: DataLoader, validating: DataLoader | None, epochs: int, progress: bool
-    ) -> Iterator[Epoch]:
-        with ProgressBar(len(training.x), epochs, progress) as bar:
-            for number in range(1, epochs + 1):
-                begun = time.perf_counter()
-                meter, rate = self._train_epoch(training, number, bar)
-                after = None if validating is None else self._measure(validating)
-                epoch = Epoch(
-                    epoch=number,
-                    loss=meter.loss,
-                    accuracy=meter.accuracy,
-                    val_loss=None if after is None else after.loss,
-                    val_accuracy=None if after is None else after.accuracy,
-                    seconds=time.perf_counter() - begun,
-                    learning_rate=rate,
-                )
-                self.optimizer.observe(epoch.loss if epoch.val_loss is None else epoch.val_loss)
-                self.history.append(epoch)
-                logger.info("%s", epoch)
-                yield epoch
+        Returns
+        -------
+        ndarray of shape (n, classes)
+            Rows that add up to 1.
 
-    def _train_epoch(self, batches: DataLoader, number: int, bar: ProgressBar) -> tuple[Meter, float]:
-        """One pass; returns the figures and the learning rate of the last step."""
-        meter, rate = Meter(_are_classes(batches.y)), 0.0
-        with InterruptBetweenSteps() as interrupt:
-            for step, (x, y) in enumerate(batches, start=1):
-                rate = self.optimizer.learning_rate
-                try:
-                    loss, outputs = self._step(as_floats(x, self._dtype), y)
-                except DivergedError as error:
-                    raise DivergedError(f"Trainer.fit: epoch {number}, step {step}: {error}") from None
-                meter.add(loss, outputs, y)
-                bar.advance(number, meter)
-                interrupt.check()
-        bar.show(number, meter)
-        return meter, rate
-
-    def _measure(self, batches: DataLoader) -> Meter:
-        meter = Meter(_are_classes(batches.y))
-        for x, y in batches:
-            outputs = self._measured(as_floats(x, self._dtype))
-            meter.add(self.loss.forward(outputs, y), outputs, y)
-        return meter
-
-
-def _in_order(x: np.ndarray, y: np.ndarray, size: int) -> DataLoader:
-    """Batches to measure on: there is nothing to prepare, so there is no thread for it."""
-    return DataLoader(x, y, size, shuffle=False, workers=0)
-
-
-def _are_classes(y: np.ndarray) -> bool:
-    """Whether targets are class indices (n,) or probabilities (n, classes), and not numbers to be hit."""
-    if y.ndim == 1:
-        return True
-    return y.ndim == 2 and y.shape[1] > 1 and bool(np.all(y >= 0) and np.allclose(y.sum(axis=1), 1))
+        Raises
+        ------
+        SettingError, ShapeError, DTypeError
+            As from `predict`, and if the outputs are not (n, classes).
+        """
+        logits = self.predict(x, batch_size)
+        if logits.ndim != 2:
+            raise ShapeError(f"Trainer.predict_proba: expected outputs of shape (n, classes), got {logits.shape}")
+        return softmax(logits)
