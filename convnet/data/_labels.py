@@ -25,16 +25,16 @@ def one_hot(labels: ArrayLike, classes: SupportsIndex, dtype: DTypeLike = np.flo
 
     Returns
     -------
-    y : (n, classes), `dtype`
+    y : (n, classes), ``dtype``
 
     Raises
     ------
     ShapeError
-        If `labels` is not one-dimensional.
+        If ``labels`` is not one-dimensional.
     DTypeError
-        If `labels` is not of an integer type, or `dtype` neither float32 nor float64.
+        If ``labels`` is not of an integer type, or ``dtype`` neither float32 nor float64.
     SettingError
-        If `classes` is not an integer of at least 1.
+        If ``classes`` is not an integer of at least 1.
     DataError
         If a label is out of range; the text names the first.
 

@@ -53,7 +53,7 @@ class DataLoader:
     Raises
     ------
     SettingError
-        If `batch_size` or `workers` is wrong.
+        If ``batch_size`` or ``workers`` is wrong.
     ShapeError
         If there is not one target for each image.
 

@@ -108,7 +108,7 @@ class RandomHorizontalFlip:
     Raises
     ------
     SettingError
-        If `p` is not a number from 0 to 1.
+        If ``p`` is not a number from 0 to 1.
 
     Examples
     --------
@@ -272,7 +272,7 @@ class RandomAffine:
     Raises
     ------
     SettingError
-        If a setting is not a finite number of at least 0, or `scale` not less than 1.
+        If a setting is not a finite number of at least 0, or ``scale`` not less than 1.
 
     Examples
     --------
