@@ -5,7 +5,11 @@ them: tables of contents from their links, and links from the names in their tex
 """
 
 import importlib
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 from docutils import nodes
 from numpydoc.xref import DEFAULT_LINKS
@@ -13,6 +17,8 @@ from sphinx.util.nodes import make_refnode
 
 import convnet
 from convnet.layers.elementwise import Elementwise
+
+PAGES = Path(__file__).parent
 
 project = "convnet"
 author = "The convnet developers"
@@ -74,12 +80,28 @@ def complete(app, docname, source):
     """Turn links to files above docs/ into links to their pages; add the list of an index as its table of contents."""
     for path, page in ABOVE.items():
         source[0] = source[0].replace(path, page)
+    source[0] = re.sub(r"^!\[.*\]\((gallery/.*)\)$", if_drawn, source[0], flags=re.MULTILINE)
     if docname in ("index", "guide/index"):
         links = re.findall(r"^[-*] \[(.+)\]\((.+)\.(?:md|rst)\)", source[0], re.MULTILINE)
         source[0] += CONTENTS.format("\n".join(f"{name} <{page}>" for name, page in links))
 
 
+def if_drawn(picture):
+    """A picture of the gallery, or nothing where that was not drawn, for want of the data set say."""
+    return picture[0] if (PAGES / picture[1]).exists() else ""
+
+
+def draw(app):
+    """Have the pictures of the gallery drawn, unless they are there; without CIFAR-10, which takes minutes."""
+    script, folder = PAGES.parent / "examples" / "gallery.py", PAGES / "gallery"
+    if script.exists() and not any(folder.glob("*.png")):
+        environment = {name: value for name, value in os.environ.items() if name != "CONVNET_DATA"}
+        subprocess.run([sys.executable, script, folder], check=True, stdout=subprocess.DEVNULL, env=environment)
+
+
 # ---- links to the API ----------------------------------------------------------------------------------------------
+
+PLAIN = re.compile(r"api/generated/convnet\.((data|models)\.)?\w+")  # where ``save``, ``digits``, ``lenet`` may lead
 
 
 def find(env, name):
@@ -119,15 +141,19 @@ def without_bare_bases(app, doctree):
 
 def link_code(app, doctree, docname):
     """Make links of the names in running text: ``Conv2d`` or ``Trainer.fit(...)``, written as code."""
-    if docname.startswith("api/"):
-        return
-    for literal in [*doctree.findall(nodes.literal)]:
-        name = re.fullmatch(r"([A-Za-z_][\w.]+)(?:\(.*\))?", literal.astext())
-        inside = isinstance(literal.parent, (nodes.reference, nodes.title))
-        entry = None if name is None or inside else find(app.env, name[1])
+    for literal in [] if docname.startswith("api/") else [*doctree.findall(nodes.literal)]:
+        entry = None if isinstance(literal.parent, (nodes.reference, nodes.title)) else meant(app.env, literal.astext())
         if entry is not None:
-            linked = make_refnode(app.builder, docname, entry.docname, entry.node_id, literal.deepcopy())
-            literal.replace_self(linked)
+            link = make_refnode(app.builder, docname, entry.docname, entry.node_id, literal.deepcopy())
+            literal.replace_self(link)
+
+
+def meant(env, code):
+    """What a piece of code in running text means, or None: a plain word may as well be a variable of the page."""
+    name = re.fullmatch(r"([A-Za-z_][\w.]+)(?:\(.*\))?", code)
+    entry = find(env, name[1]) if name else None
+    plain = entry is not None and name[1].isalpha() and name[1].islower()
+    return None if plain and not PLAIN.fullmatch(entry.docname) else entry
 
 
 def public_bases(app, name, cls, options, bases):
@@ -137,6 +163,7 @@ def public_bases(app, name, cls, options, bases):
 
 def setup(app):
     """Take part in the build."""
+    app.connect("builder-inited", draw)
     app.connect("source-read", complete)
     app.connect("missing-reference", resolve)
     app.connect("doctree-resolved", link_code)

@@ -60,6 +60,8 @@ def _anchors(page):
 def test_links_lead_somewhere(page):
     for path, anchor in re.findall(r"\]\(((?!https?:)[^)#\s]*)(?:#([^)\s]*))?\)", page.read_text("utf-8")):
         target = page.parent / path if path else page
+        if target.parent == ROOT / "docs" / "gallery":  # drawn when the pages are built
+            continue
         assert target.exists(), path
         assert not anchor or anchor in _anchors(target), f"{path}#{anchor}"
 
