@@ -51,7 +51,7 @@ def adaptive_avg_pool2d(x: FloatArray, output_size: IntPair) -> FloatArray:
 
     Returns
     -------
-    array of shape (n, c, *output_size)
+    array of shape (n, c, oh, ow)
         Channels-last in memory.
 
     Raises
@@ -75,7 +75,7 @@ def adaptive_avg_pool2d_backward(dy: FloatArray, input_shape: tuple[int, ...]) -
 
     Parameters
     ----------
-    dy : array of shape (n, c, *output_size), float32 or float64
+    dy : array of shape (n, c, oh, ow), float32 or float64
     input_shape : (n, c, h, w)
         Shape of the input of `adaptive_avg_pool2d`.
 
@@ -119,7 +119,7 @@ def adaptive_max_pool2d(
 
     Returns
     -------
-    y : array of shape (n, c, *output_size)
+    y : array of shape (n, c, oh, ow)
         Channels-last in memory.
     codes : array of y's shape, uint8 (int32 for windows of more than 256 elements)
         Position of each maximum in its window, counted row by row. Only with ``return_codes``.
@@ -149,7 +149,7 @@ def adaptive_max_pool2d_backward(dy: FloatArray, codes: Codes, input_shape: tupl
 
     Parameters
     ----------
-    dy : array of shape (n, c, *output_size), float32 or float64
+    dy : array of shape (n, c, oh, ow), float32 or float64
     codes : array of dy's shape
         From `adaptive_max_pool2d` with ``return_codes=True``.
     input_shape : (n, c, h, w)

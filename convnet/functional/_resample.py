@@ -209,7 +209,7 @@ def upsample2d(
 
     Returns
     -------
-    array of shape (n, c, *size), channels-last in memory
+    array of shape (n, c, oh, ow), channels-last in memory
 
     Raises
     ------

@@ -23,7 +23,9 @@ class LoadReport(NamedTuple):
     """What `Layer.load_state_dict` did not match: both lists are empty after a strict load."""
 
     missing_keys: list[str]
+    """Names that only the model has."""
     unexpected_keys: list[str]
+    """Names that only the state has."""
 
 
 class Layer(ABC):

@@ -25,7 +25,9 @@ class Node(NamedTuple):
     """A layer of a `Graph` and what it reads: the name of an array or, if it is a `Merge`, a tuple of names."""
 
     layer: Layer
+    """The layer."""
     inputs: str | tuple[str, ...]
+    """As given: a name, or a tuple of names."""
 
     @property
     def sources(self) -> tuple[str, ...]:

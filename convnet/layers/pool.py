@@ -233,20 +233,20 @@ class AdaptiveAvgPool2d(Layer):
         self.output_size = pair(output_size, f"{type(self).__name__} output_size")
 
     def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
-        """Pool ``x`` (n, c, h, w); returns (n, c, *output_size), in memory channels-last."""
+        """Pool ``x`` (n, c, h, w); returns (n, c, oh, ow), in memory channels-last."""
         x = check_images(x, type(self).__name__)
         if ctx is not None:
             ctx.input_shape = x.shape
         return x if x.shape[2:] == self.output_size else adaptive_avg_pool2d(x, self.output_size)
 
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
-        """Spread each number of ``dy`` (n, c, *output_size) evenly over its window; returns dx (n, c, h, w)."""
+        """Spread each number of ``dy`` (n, c, oh, ow) evenly over its window; returns dx (n, c, h, w)."""
         if not ctx.wants_dx or ctx.input_shape[2:] == self.output_size:
             return dy if ctx.wants_dx else None
         return adaptive_avg_pool2d_backward(dy, ctx.input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """(c, h, w) -> (c, *output_size)."""
+        """(c, h, w) -> ``(c, *output_size)``."""
         c, _, _ = check_image_shape(input_shape, type(self).__name__)
         return c, *self.output_size
 
@@ -309,7 +309,7 @@ class AdaptiveMaxPool2d(Layer):
         self.output_size = pair(output_size, "AdaptiveMaxPool2d output_size")
 
     def forward(self, x: np.ndarray, ctx: Context | None = None) -> np.ndarray:
-        """Pool ``x`` (n, c, h, w); returns (n, c, *output_size), in memory channels-last."""
+        """Pool ``x`` (n, c, h, w); returns (n, c, oh, ow), in memory channels-last."""
         x = check_images(x, "AdaptiveMaxPool2d")
         if ctx is None:
             return adaptive_max_pool2d(x, self.output_size)
@@ -318,11 +318,11 @@ class AdaptiveMaxPool2d(Layer):
         return y
 
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
-        """Send each number of ``dy`` (n, c, *output_size) to the place of its maximum; returns dx (n, c, h, w)."""
+        """Send each number of ``dy`` (n, c, oh, ow) to the place of its maximum; returns dx (n, c, h, w)."""
         return adaptive_max_pool2d_backward(dy, ctx.codes, ctx.input_shape) if ctx.wants_dx else None
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """(c, h, w) -> (c, *output_size)."""
+        """(c, h, w) -> ``(c, *output_size)``."""
         c, _, _ = check_image_shape(input_shape, "AdaptiveMaxPool2d")
         return c, *self.output_size
 

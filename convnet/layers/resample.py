@@ -152,7 +152,7 @@ class Upsample2d(Layer):
         return upsample2d_backward(dy, ctx.size, **self._interpolation) if ctx.wants_dx else None
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """(c, h, w) -> (c, *size)."""
+        """(c, h, w) -> (c, oh, ow)."""
         c, h, w = check_image_shape(input_shape, "Upsample2d")
         return c, *upsample2d_output_size((h, w), self.size, self.scale_factor, "Upsample2d")
 
