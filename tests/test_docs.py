@@ -110,7 +110,7 @@ def test_commands_are_understood(page, capsys):
 
 # Modules that have no page in docs/api/: what is public of them can be imported from convnet.
 INTERNAL = {"cli", "context", "kernels", "parameter", "serialization", "settings", "shapes", "summary"}
-INTERNAL |= {"threads", "upsampling", "versions"}
+INTERNAL |= {"threads", "upsampling", "versions", "windows"}
 
 
 def _documented():

@@ -10,6 +10,7 @@ from convnet.data import DataLoader
 from convnet.errors import DataError, DivergedError, SettingError, ShapeError
 from convnet.layers import AuxiliaryHead, Conv2d, Dense, Flatten, ReLU, Sequential
 from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
+from convnet.metrics import F1, TopK, f1, top_k_accuracy
 from convnet.optim import SGD, Adam, ClipNorm, OneCycle, Plateau
 from convnet.training import Trainer
 
@@ -348,23 +349,18 @@ def test_a_part_that_diverges_leaves_the_weights(dtype):
 # ---- metrics, probabilities, lines -----------------------------------------------------------------------------------
 
 
-def test_metrics_see_all_validation_data_at_once():
-    seen = []
-
-    def images(outputs, targets):
-        seen.append((outputs.shape, targets.shape))
-        return len(outputs)
-
-    trained = Trainer(small_model(), SoftmaxCrossEntropy(), SGD(0.1), metrics=[images])
-    history = trained.fit(small_data(), small_data(15), epochs=2, batch_size=4, progress=False)
-    assert seen == [((15, 3), (15,))] * 2
-    assert history[-1].val_metrics == {"images": 15.0}
-    assert history.as_dict()["val_images"] == [15.0, 15.0]
-    assert "validation images 15.0000" in str(history[-1])
-    assert trained.evaluate(small_data(7))["images"] == 7
-    named = Trainer(small_model(), SoftmaxCrossEntropy(), SGD(0.1), metrics={"first": lambda outputs, _: outputs[0, 0]})
-    assert named.evaluate(small_data(7))["first"] == named.predict(small_data(7)[0])[0, 0]
-    with pytest.raises(SettingError, match="Trainer metrics: expected functions with a name, or a mapping, got 3"):
+def test_metrics_are_measured_on_the_validation_data():
+    x, y = small_data(15)
+    trained = Trainer(small_model(), SoftmaxCrossEntropy(), SGD(0.1), metrics=[TopK(2), F1()])
+    history = trained.fit(small_data(), (x, y), epochs=2, batch_size=4, progress=False)
+    expected = {"top_2_accuracy": top_k_accuracy(trained.predict(x), y, 2), "f1": f1(trained.predict(x), y)}
+    assert history[-1].val_metrics == expected
+    assert history.as_dict()["val_f1"][-1] == expected["f1"]
+    assert f"validation f1 {expected['f1']:.4f}" in str(history[-1])
+    figures = trained.evaluate((x, y), batch_size=4)
+    assert {name: figures[name] for name in expected} == expected
+    assert len(figures) == 4
+    with pytest.raises(SettingError, match=r"Trainer metrics: expected objects such as TopK\(5\), got 3"):
         Trainer(small_model(), SoftmaxCrossEntropy(), SGD(0.1), metrics=[3])
 
 

@@ -25,9 +25,9 @@ class Plan:
     """Operations on images of one size, in order.
 
     Each operation reads one place or two and writes one. A place is an offset, in elements, into memory that a run
-    takes for itself (one image's share of it), or ``INPUT`` or ``OUTPUT``. Whoever plans sees to it that places in use at
-    the same time do not overlap. Arguments are those of the functions of the same names; shapes are without the batch.
-    What is rectified is cut off at a ``ceiling``, too, which NaN means not to have.
+    takes for itself (one image's share of it), or ``INPUT`` or ``OUTPUT``. Whoever plans sees to it that places in use
+    at the same time do not overlap. Arguments are those of the functions of the same names; shapes are without the
+    batch. What is rectified is cut off at a ``ceiling``, too, which NaN means not to have.
 
     Parameters
     ----------

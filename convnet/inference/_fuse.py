@@ -58,11 +58,11 @@ class _Run(NamedTuple):
 def fuse(model: Layer) -> Layer:
     """Return a model that computes the same with fewer passes over memory.
 
-    Runs of layers that one of ``convnet.layers.fused`` can replace (convolution, ReLU and max pool; batch normalisation,
-    ReLU and max pool; batch normalisation, addition and ReLU; each two of them that end in ReLU; batch normalisation
-    and ReLU6; dense and ReLU) are replaced in every `Sequential`, `Parallel` and `Graph`, also in nested ones, where
-    nobody else reads the arrays between them. Nothing is copied: both models share their parameters and running
-    averages, and ``model`` stays as it is. `Trainer` does this by itself.
+    Runs of layers that one of ``convnet.layers.fused`` can replace (convolution, ReLU and max pool; batch
+    normalisation, ReLU and max pool; batch normalisation, addition and ReLU; each two of them that end in ReLU; batch
+    normalisation and ReLU6; dense and ReLU) are replaced in every `Sequential`, `Parallel` and `Graph`, also in nested
+    ones, where nobody else reads the arrays between them. Nothing is copied: both models share their parameters and
+    running averages, and ``model`` stays as it is. `Trainer` does this by itself.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """What is trained, a step on it, and all that a training changes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from convnet.errors import SettingError, WeightsError
 from convnet.inference import fuse
 from convnet.layers import Layer
 from convnet.losses import Loss
+from convnet.metrics import Metric
 from convnet.optim import Optimizer
 from convnet.settings import integer
 from convnet.training._arrays import as_floats
@@ -19,10 +20,7 @@ from convnet.training._gradients import add_gradients
 from convnet.training._history import History
 from convnet.training._meter import Meter
 
-__all__ = ["Engine", "Metric"]
-
-Metric = Callable[[np.ndarray, np.ndarray], float]
-"""From outputs and targets of all images to a figure."""
+__all__ = ["Engine"]
 
 
 class Engine:
@@ -35,7 +33,7 @@ class Engine:
         optimizer: Optimizer,
         *,
         average: WeightAverage | None = None,
-        metrics: Sequence[Metric] | Mapping[str, Metric] = (),
+        metrics: Sequence[Metric] = (),
     ) -> None:
         for name, value, kind, expected in (
             ("model", model, Layer, "a Layer"),
@@ -48,7 +46,10 @@ class Engine:
         if average is not None and average.source is not model:
             raise SettingError("Trainer average: expected an average of the model given, got one of another")
         self.model, self.loss, self.optimizer, self.average = model, loss, optimizer, average
-        self.metrics = _named(metrics)
+        for metric in metrics:
+            if not isinstance(metric, Metric):
+                raise SettingError(f"Trainer metrics: expected objects such as TopK(5), got {metric!r}")
+        self.metrics = tuple(metrics)
         self.history = History()
         self.measured = model if average is None else average.model
         self.stopped = False
@@ -151,25 +152,13 @@ class Engine:
         return loss, outputs
 
     def measure(self, batches: Batches) -> tuple[Meter, dict[str, float]]:
-        """Loss and accuracy, and the metrics of all outputs at once."""
-        meter, outputs, targets = Meter(batches.classifies), [], []
+        """Loss and accuracy, and the metrics by name."""
+        meter = Meter(batches.classifies)
+        for metric in self.metrics:
+            metric.reset()
         for x, y in batches:
-            answers = self._fused_measured(as_floats(x, self._dtype))
-            meter.add(self.loss.forward(answers, y), answers, y)
-            if self.metrics:
-                outputs.append(answers)
-                targets.append(y)
-        measured = {
-            name: float(metric(np.concatenate(outputs), np.concatenate(targets)))
-            for name, metric in self.metrics.items()
-        }
-        return meter, measured
-
-
-def _named(metrics: Sequence[Metric] | Mapping[str, Metric]) -> dict[str, Metric]:
-    if isinstance(metrics, Mapping):
-        return dict(metrics)
-    for metric in metrics:
-        if not hasattr(metric, "__name__"):
-            raise SettingError(f"Trainer metrics: expected functions with a name, or a mapping, got {metric!r}")
-    return {metric.__name__: metric for metric in metrics}
+            outputs = self._fused_measured(as_floats(x, self._dtype))
+            meter.add(self.loss.forward(outputs, y), outputs, y)
+            for metric in self.metrics:
+                metric.update(outputs, y)
+        return meter, {metric.name: float(metric.value) for metric in self.metrics}

@@ -37,9 +37,9 @@ class Trainer(Engine):
     average : WeightAverage, optional
         Of the weights of ``model``, taken after every step. It is then the averaged model that `evaluate`, `predict`
         and the validation of `fit` measure.
-    metrics : sequence of functions, or mapping of str to function, optional
-        ``metric(outputs, targets) -> float`` of `convnet.metrics`, or your own, measured on all validation data at once
-        and by `evaluate`; without a mapping, their names are those of the functions. Loss and accuracy are always told.
+    metrics : sequence of Metric
+        Objects such as `convnet.metrics.TopK`, which `evaluate` and the validation of `fit` measure beside loss and
+        accuracy; their values are numbers, from which a figure ``val_name`` comes.
 
     Attributes
     ----------
