@@ -15,7 +15,8 @@ from convnet.settings import integer
 
 __all__ = ["DataLoader"]
 
-Batch: TypeAlias = tuple[np.ndarray, np.ndarray]
+Batch: TypeAlias = tuple[np.ndarray, ...]
+"""Images and targets, then their weights if there are any."""
 
 _AHEAD = 2
 """Batches a worker is ahead of the step at most: one in the making, one that waits."""
@@ -45,10 +46,13 @@ class DataLoader:
     workers : int
         Threads that prepare batches ahead of time, while the step computes without the GIL; with 0 each batch is
         prepared when it is asked for.
+    weights : array of shape (n,), optional
+        How much each image counts in the loss: batches are then triples ``(x, y, weights)``.
 
     Attributes
     ----------
     x, y : ndarray
+    weights : ndarray or None
     rng : numpy.random.Generator
 
     Raises
@@ -56,7 +60,7 @@ class DataLoader:
     SettingError
         If `batch_size` or `workers` is wrong.
     ShapeError
-        If there is not one target for each image.
+        If there is not one target, or one weight, for each image.
 
     Notes
     -----
@@ -86,10 +90,16 @@ class DataLoader:
         augment: Transform | None = None,
         rng: int | np.random.Generator | None = 0,
         workers: int = 1,
+        weights: ArrayLike | None = None,
     ) -> None:
         self.x, self.y = np.asarray(x), np.asarray(y)
         if self.x.ndim == 0 or self.x.shape[:1] != self.y.shape[:1]:
             raise ShapeError(f"DataLoader: expected x and y of shapes (n, ...), got {self.x.shape} and {self.y.shape}")
+        self.weights = None if weights is None else np.asarray(weights)
+        if self.weights is not None and self.weights.shape != self.x.shape[:1]:
+            raise ShapeError(
+                f"DataLoader: expected weights of shape ({len(self.x)},), one an image, got {self.weights.shape}"
+            )
         self.batch_size = integer(batch_size, "DataLoader batch_size")
         self.workers = integer(workers, "DataLoader workers", least=0)
         self.shuffle, self.augment = shuffle, augment
@@ -124,7 +134,7 @@ class DataLoader:
         x = self.x[chosen]
         if self.augment is not None:
             x = self.augment(x, np.random.default_rng((seed, number)))
-        return x, self.y[chosen]
+        return (x, self.y[chosen]) if self.weights is None else (x, self.y[chosen], self.weights[chosen])
 
     def _ahead(self, prepare: Callable[[int], Batch], numbers: Iterable[int]) -> Iterator[Batch]:
         pool = ThreadPoolExecutor(self.workers, "convnet-data")

@@ -93,11 +93,12 @@ class Trainer(Engine):
 
         Parameters
         ----------
-        train : pair of arrays (x, y), or DataLoader
-            x of shape (n, c, h, w); the last batch of an epoch holds what remains. A `DataLoader` has its own batch
+        train : arrays (x, y) or (x, y, weights), or DataLoader
+            x of shape (n, c, h, w); the last batch of an epoch holds what remains. ``weights`` (n,) tell how much each
+            image counts in the loss; those with mean 1 leave the loss its scale. A `DataLoader` has its own batch
             size, order, generator, ``augment`` and workers; those given here then do not count.
-        validation : pair of arrays (x, y), optional
-            Evaluated after each epoch.
+        validation : arrays (x, y) or (x, y, weights), optional
+            Evaluated after each epoch; weights count in the loss.
         epochs : int
             Passes over ``train``.
         batch_size : int
@@ -198,8 +199,8 @@ class Trainer(Engine):
         training = self._loader("Trainer.fit", train, size, shuffle, augment, rng, workers)
         validating = None
         if validation is not None:
-            x, y = checked_data("Trainer.fit validation", validation, self.model, self._dtype)
-            validating = _in_order(x, y, size)
+            arrays = checked_data("Trainer.fit validation", validation, self.model, self._dtype)
+            validating = _in_order(*arrays, size)
         checkpoint = Checkpoint(checkpoint) if isinstance(checkpoint, str | os.PathLike) else checkpoint
         if resume and checkpoint is None:
             raise SettingError("Trainer.fit resume: expected a checkpoint to resume from, got checkpoint=None")
@@ -275,18 +276,18 @@ class Trainer(Engine):
         workers: int,
     ) -> DataLoader:
         """Training data, checked."""
-        arrays = (train.x, train.y) if isinstance(train, DataLoader) else train
-        x, y = checked_data(who, arrays, self.model, self._dtype)
+        arrays = (train.x, train.y, train.weights) if isinstance(train, DataLoader) else train
+        x, y, weights = checked_data(who, arrays, self.model, self._dtype)
         if isinstance(train, DataLoader):
             return train
-        return DataLoader(x, y, batch_size, shuffle, augment, rng, 0 if augment is None else workers)
+        return DataLoader(x, y, batch_size, shuffle, augment, rng, 0 if augment is None else workers, weights)
 
     def evaluate(self, data: Data, batch_size: int = 256) -> dict[str, float]:
         """Measure the model, or its average, on ``data``; nothing is trained.
 
         Parameters
         ----------
-        data : pair of arrays (x, y)
+        data : arrays (x, y) or (x, y, weights)
             As for `fit`.
         batch_size : int
             Bounds the memory; does not change the result but for rounding.
@@ -303,8 +304,8 @@ class Trainer(Engine):
             If settings or data are wrong.
         """
         size = integer(batch_size, "Trainer.evaluate batch_size")
-        x, y = checked_data("Trainer.evaluate", data, self.model, self._dtype)
-        meter, measured = self.measure(_in_order(x, y, size))
+        arrays = checked_data("Trainer.evaluate", data, self.model, self._dtype)
+        meter, measured = self.measure(_in_order(*arrays, size))
         figures = {"loss": meter.loss, "accuracy": meter.accuracy, **measured}
         return {name: value for name, value in figures.items() if value is not None}
 
@@ -352,6 +353,6 @@ class Trainer(Engine):
         return softmax(logits)
 
 
-def _in_order(x: np.ndarray, y: np.ndarray, size: int) -> DataLoader:
+def _in_order(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, size: int) -> DataLoader:
     """Batches to measure on: there is nothing to prepare, so there is no thread for it."""
-    return DataLoader(x, y, size, shuffle=False, workers=0)
+    return DataLoader(x, y, size, shuffle=False, workers=0, weights=weights)
