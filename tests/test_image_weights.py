@@ -167,3 +167,9 @@ def test_bad_weights_are_refused(weights, error, text, rng):
             call((x, y, weights))
     with pytest.raises(ShapeError, match=r"expected a pair of arrays \(x, y\), got tuple"):
         small_trainer().fit((x, y, None, None))
+
+
+def test_the_weights_of_a_loader_are_checked_too(rng):
+    x, y, _ = small_data(rng)
+    with pytest.raises(DataError, match=r"finite numbers of at least 0, got -1\.0 at position 0"):
+        small_trainer().fit(DataLoader(x, y, weights=-np.ones(5)))
