@@ -16,10 +16,17 @@ __all__ = ["BinaryCrossEntropy", "Loss", "MeanSquaredError", "SoftmaxCrossEntrop
 
 
 class Loss(ABC):
-    """The contract of every loss. Targets are class indices (n,) or numbers of the shape of the outputs."""
+    """The contract of every loss. Targets are class indices (n,) or numbers of the shape of the outputs.
+
+    ``weights`` (n,) tell how much each image of the batch counts: its part of the loss is multiplied by its weight, and
+    what the loss divides by stays as it is. Weights whose mean is 1 therefore leave the loss its scale, and over all of
+    a data set a weight of 2 means the same as two copies of the image.
+    """
 
     @abstractmethod
-    def forward(self, logits: np.ndarray, targets: np.ndarray, ctx: Context | None = None) -> float:
+    def forward(
+        self, logits: np.ndarray, targets: np.ndarray, ctx: Context | None = None, weights: np.ndarray | None = None
+    ) -> float:
         """Return the loss of the batch; with ``ctx`` given, leave there what `backward` needs."""
 
     def backward(self, ctx: Context) -> np.ndarray:
@@ -28,7 +35,7 @@ class Loss(ABC):
         return gradient
 
 
-def auxiliary_loss(loss: Loss, targets: np.ndarray, ctx: Context) -> float:
+def auxiliary_loss(loss: Loss, targets: np.ndarray, ctx: Context, weights: np.ndarray | None = None) -> float:
     """Let the auxiliary heads of a model take part in a training step; call it between its forward and backward pass.
 
     Parameters
@@ -38,6 +45,8 @@ def auxiliary_loss(loss: Loss, targets: np.ndarray, ctx: Context) -> float:
         Those of the batch.
     ctx : Context
         That of the model. Each `AuxiliaryHead` finds there what it needs for its backward pass.
+    weights : ndarray of shape (n,), optional
+        Those of the images of the batch.
 
     Returns
     -------
@@ -47,9 +56,16 @@ def auxiliary_loss(loss: Loss, targets: np.ndarray, ctx: Context) -> float:
     total = 0.0
     for head in ctx.auxiliaries():
         own = Context()
-        total += head.weight * loss.forward(head.logits, targets, own)
+        total += head.weight * weighted_loss(loss, head.logits, targets, own, weights)
         head.dlogits = loss.backward(own) * head.weight
     return total
+
+
+def weighted_loss(
+    loss: Loss, logits: np.ndarray, targets: np.ndarray, ctx: Context | None, weights: np.ndarray | None
+) -> float:
+    """``loss.forward``; a loss of one's own need not know of weights where there are none."""
+    return loss.forward(logits, targets, ctx) if weights is None else loss.forward(logits, targets, ctx, weights)
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -58,7 +74,7 @@ class SoftmaxCrossEntropy(Loss):
     ``loss = -sum over i, c of q[i, c] * log_softmax(logits)[i, c] / total``. Without class weights ``q`` are the
     targets (one-hot for class indices) and ``total`` is n: the mean over the batch. With class weights ``q[i, c]`` is
     multiplied by the weight of c, and for class indices ``total`` is the sum of the weights of the targets: the
-    weighted mean. An empty batch has loss 0.
+    weighted mean. ``weights`` of the images multiply the rows of ``q``. An empty batch has loss 0.
 
     Parameters
     ----------
@@ -87,7 +103,9 @@ class SoftmaxCrossEntropy(Loss):
         self.label_smoothing = real(label_smoothing, "SoftmaxCrossEntropy label_smoothing", below=1)
         self.class_weights = None if class_weights is None else _checked_weights(class_weights)
 
-    def forward(self, logits: np.ndarray, targets: np.ndarray, ctx: Context | None = None) -> float:
+    def forward(
+        self, logits: np.ndarray, targets: np.ndarray, ctx: Context | None = None, weights: np.ndarray | None = None
+    ) -> float:
         """Return the loss.
 
         Parameters
@@ -98,6 +116,8 @@ class SoftmaxCrossEntropy(Loss):
             Class indices (n,) of any integer dtype, or probabilities (n, classes).
         ctx : Context, optional
             Receives what `backward` needs.
+        weights : ndarray of shape (n,), optional
+            How much each image counts, see `Loss`.
 
         Raises
         ------
@@ -112,11 +132,11 @@ class SoftmaxCrossEntropy(Loss):
         targets = _checked_targets(targets, logits, "SoftmaxCrossEntropy")
         if len(logits) == 0:
             loss, dlogits = 0.0, np.zeros_like(logits)
-        elif self.class_weights is None:
+        elif self.class_weights is None and weights is None:
             targets = self._smooth(targets, logits) if self.label_smoothing else targets
             loss, dlogits = softmax_cross_entropy(logits, targets)
         else:
-            loss, dlogits = _cross_entropy(logits, self._weigh(targets, logits))
+            loss, dlogits = _cross_entropy(logits, self._weigh(targets, logits, weights))
         if ctx is not None:
             ctx.dlogits = dlogits
         return loss
@@ -127,28 +147,35 @@ class SoftmaxCrossEntropy(Loss):
         smoothed: np.ndarray = probabilities * (1 - self.label_smoothing) + self.label_smoothing / logits.shape[1]
         return smoothed
 
-    def _weigh(self, targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    def _weigh(self, targets: np.ndarray, logits: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         """``q / total`` (n, classes) of the formula of the class."""
-        if self.class_weights is None or len(self.class_weights) != logits.shape[1]:
-            raise ShapeError(f"SoftmaxCrossEntropy: expected {logits.shape[1]} class weights, got {self.class_weights}")
-        weights = self.class_weights.astype(logits.dtype)
-        total = weights[targets].sum() or 1.0 if targets.ndim == 1 else len(targets)
-        weighted: np.ndarray = self._smooth(targets, logits) * weights / total
-        return weighted
+        q, total = self._smooth(targets, logits), float(len(targets))
+        if self.class_weights is not None:
+            if len(self.class_weights) != logits.shape[1]:
+                expected = f"{logits.shape[1]} class weights"
+                raise ShapeError(f"SoftmaxCrossEntropy: expected {expected}, got {self.class_weights}")
+            by_class = self.class_weights.astype(logits.dtype)
+            q = q * by_class
+            total = by_class[targets].sum() or 1.0 if targets.ndim == 1 else total
+        if weights is not None:
+            q = q * _of_images(weights, logits, "SoftmaxCrossEntropy")
+        return q / total
 
     def __repr__(self) -> str:
         return f"SoftmaxCrossEntropy(label_smoothing={self.label_smoothing:g}, class_weights={self.class_weights})"
 
 
 class MeanSquaredError(Loss):
-    """``mean((outputs - targets) ** 2)`` over all numbers of the batch; an empty batch has loss 0.
+    """``mean(weight * (outputs - targets) ** 2)`` over all numbers of the batch; an empty batch has loss 0.
+
+    The weight is that of the image, 1 where there are none.
 
     But for the factor, the error of Rumelhart, Hinton and Williams 1986, Learning representations by back-propagating
     errors (Nature 323, 533-536).
 
     Notes
     -----
-    Saved for backward: the gradient itself, ``2 * (outputs - targets) / size``.
+    Saved for backward: the gradient itself, ``2 * weight * (outputs - targets) / size``.
 
     Examples
     --------
@@ -156,7 +183,9 @@ class MeanSquaredError(Loss):
     2.0
     """
 
-    def forward(self, logits: np.ndarray, targets: np.ndarray, ctx: Context | None = None) -> float:
+    def forward(
+        self, logits: np.ndarray, targets: np.ndarray, ctx: Context | None = None, weights: np.ndarray | None = None
+    ) -> float:
         """Return the loss.
 
         Parameters
@@ -168,6 +197,8 @@ class MeanSquaredError(Loss):
             rows with a one at the class and zeros elsewhere.
         ctx : Context, optional
             Receives what `backward` needs.
+        weights : ndarray of shape (n,), optional
+            How much each image counts, see `Loss`.
 
         Raises
         ------
@@ -178,11 +209,12 @@ class MeanSquaredError(Loss):
         targets = _checked_targets(targets, logits, "MeanSquaredError")
         difference = logits - _one_hot(targets, logits)
         size = max(difference.size, 1)
-        numbers = difference.ravel(order="K")
-        loss: float = float(np.einsum("i,i", numbers, numbers, dtype=np.float64)) / size
+        weighted = difference if weights is None else difference * _of_images(weights, logits, "MeanSquaredError")
+        numbers, others = difference.ravel(order="K"), weighted.ravel(order="K")
+        loss: float = float(np.einsum("i,i", numbers, others, dtype=np.float64)) / size
         if ctx is not None:
-            difference *= 2 / size  # in place: new memory for large maps would cost more than the arithmetic
-            ctx.dlogits = difference
+            weighted *= 2 / size  # in place: new memory for large maps would cost more than the arithmetic
+            ctx.dlogits = weighted
         return loss
 
     def __repr__(self) -> str:
@@ -195,7 +227,7 @@ class BinaryCrossEntropy(Loss):
     ``loss = mean of -(pos_weight * t * log p + (1 - t) * log(1 - p))`` over all numbers of the batch, with ``p = 1 /
     (1 + exp(-logit))``; an empty batch has loss 0. The negative log-likelihood of logistic regression: Cox 1958, The
     regression analysis of binary sequences (J. R. Statist. Soc. B 20, 215-242). For one question an image the model
-    ends in ``Dense(..., 1)``.
+    ends in ``Dense(..., 1)``. ``weights`` of the images multiply the terms of the mean.
 
     Parameters
     ----------
@@ -227,7 +259,9 @@ class BinaryCrossEntropy(Loss):
     def __init__(self, pos_weight: float | Sequence[float] | np.ndarray | None = None) -> None:
         self.pos_weight = None if pos_weight is None else _checked_pos_weight(pos_weight)
 
-    def forward(self, logits: np.ndarray, targets: np.ndarray, ctx: Context | None = None) -> float:
+    def forward(
+        self, logits: np.ndarray, targets: np.ndarray, ctx: Context | None = None, weights: np.ndarray | None = None
+    ) -> float:
         """Return the loss.
 
         Parameters
@@ -239,6 +273,8 @@ class BinaryCrossEntropy(Loss):
             stand for rows with a one at the class and zeros elsewhere.
         ctx : Context, optional
             Receives what `backward` needs.
+        weights : ndarray of shape (n,), optional
+            How much each image counts, see `Loss`.
 
         Raises
         ------
@@ -251,6 +287,9 @@ class BinaryCrossEntropy(Loss):
         targets = _one_hot(_checked_targets(targets, logits, "BinaryCrossEntropy"), logits)
         _check_probabilities(targets, "BinaryCrossEntropy")
         yes, no = self._weigh(targets), 1 - targets
+        if weights is not None:
+            each = _of_images(weights, logits, "BinaryCrossEntropy")
+            yes, no = yes * each, no * each
         small = np.exp(-np.abs(logits))  # at most 1
         log_sum, less, more = np.log1p(small), small / (1 + small), 1 / (1 + small)
         size = max(logits.size, 1)
@@ -284,6 +323,14 @@ def _cross_entropy(logits: np.ndarray, q: np.ndarray) -> tuple[float, np.ndarray
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     gradient: np.ndarray = np.exp(log_p) * q.sum(axis=1, keepdims=True) - q
     return float(-np.sum(q * log_p, dtype=np.float64)), gradient
+
+
+def _of_images(weights: np.ndarray, logits: np.ndarray, who: str) -> np.ndarray:
+    """Weights (n,) in the dtype of ``logits``, and in a shape that multiplies their rows."""
+    weights = np.asarray(weights)
+    if weights.shape != logits.shape[:1]:
+        raise ShapeError(f"{who}: expected {len(logits)} weights, one an image, got an array of shape {weights.shape}")
+    return weights.astype(logits.dtype, copy=False).reshape(-1, *[1] * (logits.ndim - 1))
 
 
 def _one_hot(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:

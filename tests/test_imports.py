@@ -1,6 +1,7 @@
 """The layers of the package, proved over its imports: who may import whom, no cycles, nothing optional at start."""
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -165,3 +166,15 @@ def test_what_comes_later_is_there_like_the_rest():
     assert all(hasattr(convnet, name) for name in convnet.__all__)
     with pytest.raises(AttributeError, match="module 'convnet' has no attribute 'Trainr'"):
         convnet.Trainr  # noqa: B018 - the look-up is what is tested
+
+
+def test_a_module_that_lacks_its_package_names_the_extra(monkeypatch):
+    for name in [*sys.modules]:
+        if name.startswith("convnet.sklearn"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.utils.validation", None)
+    with pytest.raises(
+        ImportError, match=r"^convnet\.sklearn: expected scikit-learn .*: pip install convnet-cpu\[sklearn\]$"
+    ):
+        importlib.import_module("convnet.sklearn")

@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike
 from convnet.data._ahead import ahead
 from convnet.data._labels import are_classes
 from convnet.data.transforms import Mix, Transform
-from convnet.errors import DTypeError, ShapeError
+from convnet.errors import DTypeError, SettingError, ShapeError
 from convnet.settings import Seed, generator, integer
 
 __all__ = ["Batch", "DataLoader", "Items", "is_data_set"]
 
-Batch: TypeAlias = tuple[np.ndarray, np.ndarray]
+Batch: TypeAlias = tuple[np.ndarray, ...]
+"""Images and targets, then their weights if there are any."""
 
 
 class Items(Protocol):
@@ -53,12 +54,15 @@ class DataLoader:
         prepared when it is asked for.
     mix : callable, optional
         ``mix(x, y, rng)`` gets each batch after ``augment`` and returns changed images and targets, as `Mixup` does.
+    weights : array of shape (n,), optional
+        How much each image counts in the loss: batches are then triples ``(x, y, weights)``.
 
     Attributes
     ----------
     x : ndarray or data set
     y : ndarray or None
         Of a data set its ``labels``, where it has them.
+    weights : ndarray or None
     rng : numpy.random.Generator
 
     Raises
@@ -66,7 +70,8 @@ class DataLoader:
     SettingError
         If ``batch_size`` or ``workers`` is wrong.
     ShapeError
-        If there is not one target for each image; during a pass, if the images of a batch have not one shape.
+        If there is not one target, or one weight, for each image; during a pass, if the images of a batch have not one
+        shape.
     DTypeError
         If ``x`` alone is no data set; during a pass, if the images of a batch have not one dtype.
 
@@ -109,12 +114,14 @@ class DataLoader:
         rng: Seed = 0,
         workers: int = 1,
         mix: Mix | None = None,
+        weights: ArrayLike | None = None,
     ) -> None:
         # Slices of what is in memory cost nothing; those of a file would be read by whoever uses them.
         self._sliced = y is not None and not any(isinstance(array, np.memmap) for array in (x, y))
         self.x: Any
         self.y: np.ndarray | None
         self.x, self.y = _checked_set(x) if y is None else _checked_arrays(x, y)
+        self.weights = None if weights is None else _checked_weights(weights, self.x, mix)
         self.batch_size = integer(batch_size, "DataLoader batch_size")
         self.workers = integer(workers, "DataLoader workers", least=0)
         self.shuffle, self.augment, self.mix = shuffle, augment, mix
@@ -152,15 +159,16 @@ class DataLoader:
 
     def _batch(self, order: np.ndarray | None, seed: int, number: int) -> Batch:
         part = slice(number * self.batch_size, (number + 1) * self.batch_size)
-        x, y = self._take(part if order is None else order[part])
+        x, y, *weights = self._take(part if order is None else order[part])
         rng = np.random.default_rng((seed, number))
         if self.augment is not None and len(x):
             x = self.augment(x, rng)
-        return (x, y) if self.mix is None or not len(x) else self.mix(x, y, rng)
+        return (x, y, *weights) if self.mix is None or not len(x) else self.mix(x, y, rng)
 
     def _take(self, chosen: Any) -> Batch:
         if isinstance(self.x, np.ndarray):
-            return self.x[chosen], np.asarray(self.y)[chosen]
+            pair = self.x[chosen], np.asarray(self.y)[chosen]
+            return pair if self.weights is None else (*pair, self.weights[chosen])
         indices = chosen.tolist()
         if hasattr(self.x, "batch"):
             x, y = self.x.batch(indices)
@@ -179,6 +187,16 @@ def _checked_arrays(x: object, y: object) -> tuple[np.ndarray, np.ndarray]:
         shapes = f"{images.shape} and {targets.shape}"
         raise ShapeError(f"DataLoader: expected x and y of shapes (n, ...), got {shapes}")
     return images, targets
+
+
+def _checked_weights(weights: ArrayLike, x: object, mix: Mix | None) -> np.ndarray:
+    """Weights of images that lie in an array; mixed images have none of their own."""
+    array = np.asarray(weights)
+    if not isinstance(x, np.ndarray) or mix is not None:
+        raise SettingError("DataLoader weights: expected arrays x and y, and no mix, got something else")
+    if array.shape != x.shape[:1]:
+        raise ShapeError(f"DataLoader: expected weights of shape ({len(x)},), one an image, got {array.shape}")
+    return array
 
 
 def _checked_set(x: object) -> tuple[Any, np.ndarray | None]:

@@ -11,7 +11,8 @@ from convnet.layers import Layer
 
 __all__ = ["Data", "as_floats", "check_batches", "checked_data", "checked_images", "checked_images_after"]
 
-Data: TypeAlias = tuple[ArrayLike, ArrayLike]
+Data: TypeAlias = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike | None]
+"""Images, targets, and weights of the images."""
 
 
 def as_floats(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
@@ -49,8 +50,10 @@ def checked_images(who: str, x: ArrayLike, model: Layer, dtype: np.dtype[Any]) -
 
 def checked_data(
     who: str, data: Data, model: Layer, dtype: np.dtype[Any], augment: Transform | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pair (x, y) as arrays that fit ``model``, x when it went through ``augment``, and each other.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return (x, y, weights) as arrays that fit ``model``, x when it went through ``augment``, and each other.
+
+    Weights that are not there are None.
 
     Raises
     ------
@@ -58,7 +61,8 @@ def checked_data(
         If they do not.
     """
     try:
-        x, y = data
+        x, y, *weights = data
+        (each,) = weights or (None,)
     except (TypeError, ValueError):
         raise ShapeError(f"{who}: expected a pair of arrays (x, y), got {type(data).__name__}") from None
     images, targets = _array(who, x), _array(who, y)
@@ -68,7 +72,19 @@ def checked_data(
     if targets.shape[:1] != images.shape[:1]:
         raise ShapeError(f"{who}: expected {len(images)} targets, one an image, got y of shape {targets.shape}")
     _check_targets(who, targets, model.output_shape(changed.shape[1:]))
-    return images, targets
+    return images, targets, None if each is None else _checked_weights(who, each, len(images))
+
+
+def _checked_weights(who: str, weights: ArrayLike, images: int) -> np.ndarray:
+    array = _array(who, weights)
+    if array.shape != (images,):
+        raise ShapeError(f"{who}: expected {images} weights, one an image, got an array of shape {array.shape}")
+    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0))) if array.dtype.kind in "fiu" else [0]
+    if len(bad):
+        raise DataError(
+            f"{who}: expected weights that are finite numbers of at least 0, got {array[bad[0]]} at position {bad[0]}"
+        )
+    return array
 
 
 def check_batches(who: str, images: np.ndarray, batch_size: int, model: Layer) -> None:

@@ -45,11 +45,12 @@ def checked_batches(
     elif is_data_set(data) and not isinstance(data, list):  # a list, as a tuple, is a pair of arrays
         loader = DataLoader(data, None, batch_size, shuffle, augment, rng, workers)
     else:
-        x, y = checked_data(who, data, model, dtype, augment)
+        x, y, weights = checked_data(who, data, model, dtype, augment)
         waits = augment is not None or isinstance(x, np.memmap)  # else there is nothing to prepare in a thread
-        loader = DataLoader(x, y, batch_size, shuffle, augment, rng, workers if waits else 0)
-    arrays: Any = (loader.x, loader.y) if isinstance(loader.x, np.ndarray) else _all_like_the_first(who, loader)
-    x, _ = checked_data(who, arrays, model, dtype, loader.augment)
+        loader = DataLoader(x, y, batch_size, shuffle, augment, rng, workers if waits else 0, weights=weights)
+    inside = isinstance(loader.x, np.ndarray)
+    arrays: Any = (loader.x, loader.y, loader.weights) if inside else _all_like_the_first(who, loader)
+    x, _, _ = checked_data(who, arrays, model, dtype, loader.augment)
     if trains:
         changed = checked_images_after(loader.augment, who, x, model, dtype)
         check_batches(who, changed, loader.batch_size, model)

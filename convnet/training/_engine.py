@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from convnet.errors import SettingError, WeightsError
 from convnet.inference import fuse
 from convnet.layers import Layer
-from convnet.losses import Loss
+from convnet.losses import Loss, weighted_loss
 from convnet.metrics import Metric
 from convnet.optim import Optimizer
 from convnet.settings import integer
@@ -58,7 +58,7 @@ class Engine:
         self._fused_measured = self._fused if average is None else fuse(average.model)
         self._dtype = self._parameters[0].dtype if self._parameters else np.dtype(np.float32)
 
-    def step(self, x: ArrayLike, y: ArrayLike, accumulate: int = 1) -> float:
+    def step(self, x: ArrayLike, y: ArrayLike, accumulate: int = 1, weights: ArrayLike | None = None) -> float:
         """Train on one batch: forward, loss, backward, update.
 
         Parameters
@@ -70,6 +70,8 @@ class Engine:
         accumulate : int
             Parts that the batch is computed in, one after another, which needs less memory; the gradients are added up
             before the one update.
+        weights : array of shape (n,), optional
+            How much each image counts, see `convnet.losses.Loss`.
 
         Returns
         -------
@@ -89,7 +91,8 @@ class Engine:
         The parts give the gradient of the whole but for what depends on a batch: a batch normalisation sees the
         statistics of a part, and class weights in the loss are normalised in each part.
         """
-        return self.update(np.asarray(x), np.asarray(y), integer(accumulate, "Trainer.step accumulate"))[0]
+        parts = integer(accumulate, "Trainer.step accumulate")
+        return self.update(np.asarray(x), np.asarray(y), parts, None if weights is None else np.asarray(weights))[0]
 
     def stop(self) -> None:
         """End the `fit` that runs, after the epoch that runs."""
@@ -143,9 +146,11 @@ class Engine:
         for name, generator in generators.items():
             generator.bit_generator.state = state["generators"][name]
 
-    def update(self, x: np.ndarray, y: np.ndarray, parts: int) -> tuple[float, np.ndarray]:
+    def update(
+        self, x: np.ndarray, y: np.ndarray, parts: int, weights: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray]:
         """One step; returns the loss and the outputs from before the update."""
-        loss, outputs = add_gradients(self._fused, self.loss, x, y, self._dtype, parts)
+        loss, outputs = add_gradients(self._fused, self.loss, x, y, self._dtype, parts, weights)
         self.optimizer.step(self._parameters)
         if self.average is not None:
             self.average.update()
@@ -156,9 +161,9 @@ class Engine:
         meter = Meter(batches.classifies)
         for metric in self.metrics:
             metric.reset()
-        for x, y in batches:
+        for x, y, *weights in batches:
             outputs = self._fused_measured(as_floats(x, self._dtype))
-            meter.add(self.loss.forward(outputs, y), outputs, y)
+            meter.add(weighted_loss(self.loss, outputs, y, None, *weights or (None,)), outputs, y)
             for metric in self.metrics:
                 metric.update(outputs, y)
         return meter, {metric.name: float(metric.value) for metric in self.metrics}

@@ -51,9 +51,9 @@ def try_rates(trainer: Engine, batches: Batches, lowest: float, highest: float, 
     first = trainer.optimizer.steps
     trainer.optimizer.lr = lambda step: float(rates[step - first])
     try:
-        for x, y in _endless(batches, steps):
+        for x, y, *weights in _endless(batches, steps):
             try:
-                losses.append(trainer.update(x, y, 1)[0])
+                losses.append(trainer.update(x, y, 1, *weights)[0])
             except DivergedError:
                 break
             if losses[-1] > HOPELESS * min(losses):
@@ -69,7 +69,7 @@ def try_rates(trainer: Engine, batches: Batches, lowest: float, highest: float, 
     return _judged(rates[: len(losses)], np.array(losses))
 
 
-def _endless(batches: Batches, steps: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _endless(batches: Batches, steps: int) -> Iterator[tuple[np.ndarray, ...]]:
     """So many batches, of as many passes as it takes."""
     while steps > 0:
         for batch in batches:

@@ -109,9 +109,9 @@ class Run:
         rate = self.trainer.optimizer.learning_rate
         try:
             with InterruptBetweenSteps() as interrupt:
-                for x, y in self.training.batches() if self._rest is None else self._rest:
+                for batch in self.training.batches() if self._rest is None else self._rest:
                     rate = self.trainer.optimizer.learning_rate
-                    self._step(x, y)
+                    self._step(*batch)
                     self._seconds = time.perf_counter() - begun
                     bar.advance(self._number, self._meter)
                     interrupt.check()
@@ -121,10 +121,10 @@ class Run:
         bar.show(self._number, self._meter)
         return rate
 
-    def _step(self, x: Any, y: Any) -> None:
+    def _step(self, x: Any, y: Any, weights: Any = None) -> None:
         trainer = self.trainer
         try:
-            loss, outputs = trainer.update(x, y, self.accumulate)
+            loss, outputs = trainer.update(x, y, self.accumulate, weights)
         except DivergedError as error:
             place = f"epoch {self._number}, step {self._done + 1}"
             raise DivergedError(f"Trainer.fit: {place}: {error}") from None

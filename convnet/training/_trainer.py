@@ -93,11 +93,12 @@ class Trainer(Engine):
 
         Parameters
         ----------
-        train : pair of arrays (x, y), or DataLoader
-            x of shape (n, c, h, w); the last batch of an epoch holds what remains. A `DataLoader` has its own batch
+        train : arrays (x, y) or (x, y, weights), or DataLoader
+            x of shape (n, c, h, w); the last batch of an epoch holds what remains. ``weights`` (n,) tell how much each
+            image counts in the loss; those with mean 1 leave the loss its scale. A `DataLoader` has its own batch
             size, order, generator, ``augment`` and workers; those given here then do not count.
-        validation : pair of arrays (x, y), optional
-            Evaluated after each epoch.
+        validation : arrays (x, y) or (x, y, weights), optional
+            Evaluated after each epoch; weights count in the loss.
         epochs : int
             Passes over ``train``.
         batch_size : int
@@ -285,7 +286,7 @@ class Trainer(Engine):
 
         Parameters
         ----------
-        data : pair of arrays (x, y)
+        data : arrays (x, y) or (x, y, weights)
             As for `fit`.
         batch_size : int
             Bounds the memory; does not change the result but for rounding.
