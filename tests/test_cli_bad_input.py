@@ -120,7 +120,7 @@ def test_labels_that_do_not_match_the_model(folder, capsys):
 def test_images_that_the_model_does_not_take(folder, capsys):
     paint(folder / "photos")
     line = refused_and_nothing_changed(capsys, folder, "train", "--data", "photos", "--model", "lenet", *EPOCH)
-    assert line.startswith("convnet train: lenet: expected images that it can take, such as 1x28x28, got 1x12x12")
+    assert line.startswith("convnet train: lenet: expected images that it can take, such as 3x28x28, got 3x12x12")
 
 
 def test_a_checkpoint_of_another_architecture(folder, capsys):
