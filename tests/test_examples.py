@@ -16,7 +16,7 @@ every = pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 
 
 def test_the_recipes_are_here():
-    assert {path.stem for path in RECIPES} == {"cifar10_fast", "fashion_mnist", "mnist_best", "mnist_fast"}
+    assert {path.stem for path in RECIPES} == {"cifar10_fast", "fashion_mnist", "flowers", "mnist_best", "mnist_fast"}
 
 
 @every
