@@ -1,5 +1,6 @@
 """The command line: what it prints, what it refuses, and its exit codes."""
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from safetensors.numpy import load_file
 
 import convnet
 from convnet.cli import main
+from convnet.cli._settings import Settings
 
 LAST_LINE = r"accuracy on 1000 held-out digits: (\d+\.\d\d) %"
 
@@ -102,6 +104,14 @@ def test_help(command, capsys):
     assert page.startswith("usage: convnet")
     assert "examples:" in page
     assert max(map(len, page.splitlines())) <= 120
+
+
+def test_every_setting_is_an_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    page = capsys.readouterr().out
+    for setting in dataclasses.fields(Settings):
+        assert f"\n  --{setting.name.replace('_', '-').replace('options', 'option')} " in page
 
 
 @pytest.mark.parametrize(

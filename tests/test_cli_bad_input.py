@@ -234,7 +234,7 @@ def test_settings_that_do_not_go_together(arguments, says, folder, capsys):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 def test_a_run_that_is_broken_off_goes_on_to_the_same_weights(folder):
-    settings = ["--model", "simple_cnn", "--batch-size", "100", "--epochs", "8", "--quiet"]
+    settings = ["--model", "simple_cnn", "--batch-size", "200", "--epochs", "6", "--quiet"]
     command = [sys.executable, "-m", "convnet", "train", *settings, "--run", "run"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not list(folder.glob("run/step-*")):

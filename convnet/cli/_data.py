@@ -18,7 +18,7 @@ from convnet.errors import DataError, SettingError, ShapeError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["EPOCHS", "Data", "Images", "channels_of", "files_told", "load", "opened"]
+__all__ = ["Data", "Images", "channels_of", "files_told", "load", "opened"]
 
 Images = tuple[np.ndarray, np.ndarray] | ImageFolder
 
@@ -27,7 +27,6 @@ Images = tuple[np.ndarray, np.ndarray] | ImageFolder
 class _Published:
     load: Callable[[], tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]]
     noun: str
-    epochs: int
     classes: tuple[str, ...]
 
 
@@ -36,13 +35,11 @@ _CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt"
 _THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 _PUBLISHED = {
-    "digits": _Published(digits, "digits", 20, _DIGITS),
-    "mnist": _Published(mnist, "digits", 8, _DIGITS),
-    "fashion_mnist": _Published(fashion_mnist, "pictures", 12, _CLOTHES),
-    "cifar10": _Published(cifar10, "pictures", 20, _THINGS),
+    "digits": _Published(digits, "digits", _DIGITS),
+    "mnist": _Published(mnist, "digits", _DIGITS),
+    "fashion_mnist": _Published(fashion_mnist, "pictures", _CLOTHES),
+    "cifar10": _Published(cifar10, "pictures", _THINGS),
 }
-_FOLDER_EPOCHS = 20
-EPOCHS = {name: known.epochs for name, known in _PUBLISHED.items()} | {"folders": _FOLDER_EPOCHS}
 
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 """The EXIF tag of how the camera was held, and its values where rows of the file are columns of the picture."""
@@ -62,8 +59,6 @@ class Data:
     image_shape : (c, h, w)
     noun : str
         What the images are called.
-    epochs : int
-        Passes that do for most purposes.
     """
 
     train: Images
@@ -72,7 +67,6 @@ class Data:
     classes: tuple[str, ...]
     image_shape: tuple[int, ...]
     noun: str
-    epochs: int
 
     def split(self, part: float, seed: int) -> Data:
         """With a part of the training images, taken from every class alike, for validation."""
@@ -121,7 +115,7 @@ def load(settings: Settings, classes: Sequence[str] | None = None) -> Data:
     train, test = known.load()
     if settings.image_size is not None:
         train, test = (_resized(each, settings.image_size) for each in (train, test))
-    return Data(train, None, test, known.classes, train[0].shape[1:], known.noun, known.epochs)
+    return Data(train, None, test, known.classes, train[0].shape[1:], known.noun)
 
 
 @contextmanager
@@ -157,7 +151,7 @@ def _folder(settings: Settings, classes: Sequence[str] | None) -> Data:
             raise ShapeError(
                 f"{each.folder}: expected images of {first}, as in {train.folder}, got {other}; give --image-size"
             )
-    return Data(train, validation, test, train.classes, train.image_shape, "images", _FOLDER_EPOCHS)
+    return Data(train, validation, test, train.classes, train.image_shape, "images")
 
 
 def opened(folder: Path, settings: Settings, classes: Sequence[str] | None) -> ImageFolder:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 HELP = "measure a trained model on images whose classes are known"
 DESCRIPTION = """Tell loss, accuracy, and precision, recall and F1 of each class.
 
-RUN is the folder of a run, a file in it, or any file of weights, whose model --model names. Without --data a run is
-measured on what it held out: test images, or else those it took for validation."""
+RUN is the folder of a run, whose settings hold, a file in it, or any file of weights, whose model --model names.
+Without --data a run is measured on what it held out: test images, or else those it took for validation."""
 EXAMPLES = """examples:
   convnet evaluate runs/photos
   convnet evaluate runs/photos --data more_photos/ --json

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 HELP = "show where in an image a model looks"
 DESCRIPTION = """Draw what in an image the answer of a model hangs on, laid over the image, into a PNG file.
 
-RUN is the folder of a run, a file in it, or any file of weights, whose model --model names. Needs Pillow and
-matplotlib: pip install "convnet-cpu[images,plot]"."""
+RUN is the folder of a run, whose settings hold, a file in it, or any file of weights, whose model --model names.
+Needs Pillow and matplotlib: pip install "convnet-cpu[images,plot]"."""
 EXAMPLES = """examples:
   convnet explain runs/photos portrait.jpg
   convnet explain runs/photos portrait.jpg --method occlusion --class dog --output dog.png

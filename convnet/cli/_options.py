@@ -142,13 +142,14 @@ def option(given: Any) -> tuple[str, Any]:
         return name, text
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """The option ``--model-option``."""
+def add_model_options(parser: Any, name: str = "model_option", default: Any = ()) -> None:
+    """The option ``--model-option``, whose pairs go to ``name``."""
     parser.add_argument(
         "--model-option",
+        dest=name,
         type=option,
         action="append",
-        default=[],
+        default=default if isinstance(default, str) else list(default),
         metavar="NAME=VALUE",
         help="a setting of the model, such as width=0.5; may be given several times",
     )

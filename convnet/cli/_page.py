@@ -34,13 +34,13 @@ svg .best { stroke: var(--soft); stroke-dasharray: 3 3; }
 .key i { display: inline-block; width: .9em; height: .2em; vertical-align: middle; margin: 0 .35em 0 .8em; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th, td { padding: .28rem .5rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 th { color: var(--soft); font-weight: 500; }
 tbody th { color: var(--text); font-weight: 400; }
 table.words td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 table.words td:first-child { color: var(--soft); white-space: nowrap; vertical-align: top; }
-.bar { display: inline-block; width: 4.5rem; height: .5rem; border-radius: .25rem; background: var(--line);
+.bar { display: inline-block; width: 3rem; height: .5rem; border-radius: .25rem; background: var(--line);
   vertical-align: middle; margin-left: .6rem; overflow: hidden; }
 .bar i { display: block; height: 100%; background: var(--right); }
 table.matrix { border-collapse: separate; border-spacing: 2px; font-size: .8rem; }
@@ -59,7 +59,9 @@ table.matrix td.none { color: transparent; }
 .mistakes small { display: block; color: var(--soft); overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; }
 .told { color: var(--wrong); font-weight: 600; }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 0 2.5rem; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
+  gap: 0 2.5rem; }
+@media (max-width: 32rem) { .bar { display: none; } th, td { padding: .28rem .3rem; } }
 @media print { body { max-width: none; } .mistakes figure, .charts figure { break-inside: avoid; } }
 """
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 HELP = "tell the classes of image files"
 DESCRIPTION = """Tell the class of each image file, and how probable it is.
 
-RUN is the folder of a run, a file in it, or any file of weights, whose model --model names. Images are scaled to the
-size that the model was trained with. A file that cannot be read is named and passed over. Needs Pillow:
-pip install "convnet-cpu[images]"."""
+RUN is the folder of a run, whose settings hold, a file in it, or any file of weights, whose model --model names.
+Images are scaled to the size that the model was trained with. A file that cannot be read is named and passed over.
+Needs Pillow: pip install "convnet-cpu[images]"."""
 EXAMPLES = """examples:
   convnet predict runs/photos holiday/ portrait.jpg
   convnet predict runs/photos holiday/ --top 3 --csv holiday.csv

@@ -191,8 +191,8 @@ def _about_matrix(matrix: np.ndarray) -> str:
 
 def _class_row(row: Any) -> tuple[str, ...]:
     bar = f'<span class="bar"><i style="width: {100 * row.f1:.1f}%"></i></span>'
-    scores = (f"{100 * score:.2f} %" for score in (row.precision, row.recall))
-    return escape(row.name), *scores, f"{100 * row.f1:.2f} %{bar}", f"{row.images:,}"
+    scores = (f"{100 * score:.1f} %" for score in (row.precision, row.recall))
+    return escape(row.name), *scores, f"{100 * row.f1:.1f} %{bar}", f"{row.images:,}"
 
 
 def _cell(matrix: np.ndarray, shares: np.ndarray, names: Sequence[str], i: int, j: int) -> str:

@@ -4,20 +4,34 @@ import argparse
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from convnet.cli._options import Check, among, count, fraction, natural, number, option, rate, size
+from convnet.cli._options import Check, add_model_options, among, count, fraction, natural, number, rate, size
 from convnet.errors import SettingError
 from convnet.models import MODELS
 
-__all__ = ["DATA_SETS", "Settings", "add_settings", "given", "merged", "read_settings", "write_settings"]
+__all__ = [
+    "DATA_SETS",
+    "EPOCHS",
+    "RATES",
+    "Settings",
+    "add_settings",
+    "given",
+    "merged",
+    "read_settings",
+    "write_settings",
+]
 
 DATA_SETS = ("digits", "mnist", "fashion_mnist", "cifar10")
 AUGMENTS = ("none", "affine", "shift", "flip", "flip-crop", "photo")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 SCHEDULES = ("onecycle", "cosine", "step", "constant")
+EPOCHS = {"digits": 20, "mnist": 8, "fashion_mnist": 12, "cifar10": 20, "folders": 20}
+RATES = {"adam": 0.006, "adamw": 0.006, "sgd": 0.1, "rmsprop": 0.001}
+"""Highest learning rates that do for most purposes."""
+
 FIGURES = ("val_accuracy", "val_loss", "accuracy", "loss")
 
 
@@ -51,6 +65,10 @@ def _flag(given: Any) -> bool:
     if not isinstance(given, bool):
         raise argparse.ArgumentTypeError(f"expected true or false, got {given!r}")
     return given
+
+
+def _listed(defaults: Mapping[str, float]) -> str:
+    return ", ".join(f"{value:g} for {name}" for name, value in defaults.items())
 
 
 def _setting(default: Any, check: Check, metavar: str, help: str) -> Any:
@@ -88,11 +106,11 @@ class Settings:
         f"random changes of training images: {', '.join(AUGMENTS)} (default: flip-crop for cifar10, flip for folders, "
         "affine for the rest)",
     )
-    epochs: int | None = _setting(None, count, "N", "passes over the training images (default: {epochs})")
+    epochs: int | None = _setting(None, count, "N", f"passes over the training images (default: {_listed(EPOCHS)})")
     batch_size: int = _setting(64, count, "N", "images a step")
     accumulate: int = _setting(1, count, "N", "parts that a batch is computed in, to need less memory")
     optimizer: str = _setting("adam", among(*OPTIMIZERS), "NAME", ", ".join(OPTIMIZERS))
-    lr: float | None = _setting(None, rate, "RATE", "highest learning rate (default: {rates})")
+    lr: float | None = _setting(None, rate, "RATE", f"highest learning rate (default: {_listed(RATES)})")
     momentum: float = _setting(0.9, fraction, "M", "of sgd and rmsprop")
     weight_decay: float | None = _setting(
         None, number, "D", "of the weights, not of biases and scales (default: 0.01 for adamw, else 0)"
@@ -123,30 +141,41 @@ class Settings:
     threads: int | None = _setting(None, count, "N", "threads that compute (default: the CPUs this process may use)")
 
 
-def add_settings(parser: argparse.ArgumentParser, only: tuple[str, ...] = (), **words: str) -> None:
-    """An option for each setting, or for some; what is not given does not appear in the result."""
-    for each in fields(Settings):
-        if only and each.name not in only:
-            continue
-        name = "--" + each.name.replace("_", "-")
-        if each.name == "model_options":
-            parser.add_argument(
-                "--model-option",
-                dest=each.name,
-                type=option,
-                action="append",
-                default=argparse.SUPPRESS,
-                metavar="NAME=VALUE",
-                help="a setting of the model, such as width=0.5; may be given several times",
-            )
-            continue
-        known = each.default not in (None, 0, False)
-        text = each.metadata["help"].format(**words) + (f" (default: {each.default})" if known else "")
-        if each.metadata["check"] is _flag:
-            parser.add_argument(name, action="store_true", default=argparse.SUPPRESS, help=text)
-        else:
-            check, metavar = each.metadata["check"], each.metadata["metavar"]
-            parser.add_argument(name, type=check, metavar=metavar, default=argparse.SUPPRESS, help=text)
+_GROUPS = {
+    "model": ("model", "model_options", "pretrained", "freeze_until"),
+    "data": ("data", "image_size", "fit", "channels", "broken", "validation", "augment", "workers"),
+    "training": ("epochs", "batch_size", "accumulate", "label_smoothing", "balance", "patience", "monitor", "seed"),
+    "optimizer": (
+        *("optimizer", "lr", "momentum", "weight_decay", "schedule", "step_epochs", "step_factor", "warmup"),
+        *("clip_norm", "average"),
+    ),
+    "machine": ("threads",),
+}
+"""The headings of the options."""
+
+
+def add_settings(parser: argparse.ArgumentParser, only: tuple[str, ...] = ()) -> None:
+    """An option for each setting, or for some of a run; what is not given does not appear in the result."""
+    known = {each.name: each for each in fields(Settings)}
+    for title, names in _GROUPS.items():
+        chosen = [name for name in names if not only or name in only]
+        group = parser.add_argument_group(title) if chosen else parser
+        for name in chosen:
+            _add_option(group, known[name], tell_default=not only)
+
+
+def _add_option(group: Any, setting: Field[Any], tell_default: bool) -> None:
+    name, absent = "--" + setting.name.replace("_", "-"), argparse.SUPPRESS
+    if setting.name == "model_options":
+        add_model_options(group, setting.name, absent)
+        return
+    check, text = setting.metadata["check"], setting.metadata["help"]
+    if tell_default and setting.default not in (None, 0, False):
+        text += f" (default: {setting.default})"
+    if check is _flag:
+        group.add_argument(name, action="store_true", default=absent, help=text)
+    else:
+        group.add_argument(name, type=check, metavar=setting.metadata["metavar"], default=absent, help=text)
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:

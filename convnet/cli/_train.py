@@ -20,11 +20,10 @@ DESCRIPTION = """Train a model, and print its accuracy on images it has not seen
 
 Without --run the weights go to one file after every epoch: Ctrl-C, or a kill, keeps those of the last whole epoch.
 With --run a folder gets all settings, a log, checkpoints to go on from, the best weights, and a report to look at in a
-browser. What is held out to be reported on is never used to choose the best weights: a part of the training images is.
+browser. The best weights are chosen by validation images: those of the folder val, or a part of the training images.
 
-A folder of images has one subfolder a class, or subfolders train, val and test with these; what is not there is split
-off. By default images of data sets are shifted, rotated, scaled and slanted a little at random, and the learning rate
-rises, then falls."""
+A folder of images has one subfolder a class, or subfolders train, val and test with these. By default images of data
+sets are shifted, rotated, scaled and slanted a little at random, and the learning rate rises, then falls."""
 
 EXAMPLES = """examples:
   convnet train
@@ -50,15 +49,15 @@ exit codes: 0 done, 2 bad input or a file that cannot be written, 130 interrupte
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    epochs = "20 for digits, folders and cifar10, 8 for mnist, 12 for fashion_mnist"
-    add_settings(parser, epochs=epochs, rates="0.006 for adam and adamw, 0.1 for sgd, 0.001 for rmsprop")
-    parser.add_argument("--config", metavar="FILE", help="read settings from a TOML file; options win over it")
-    parser.add_argument("--run", dest="folder", metavar="FOLDER", help="keep everything about the training there")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the folder of --run")
-    parser.add_argument(
+    add_settings(parser)
+    places = parser.add_argument_group("files")
+    places.add_argument("--config", metavar="FILE", help="read settings from a TOML file; options win over it")
+    places.add_argument("--run", dest="folder", metavar="FOLDER", help="keep everything about the training there")
+    places.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the folder of --run")
+    places.add_argument(
         "--output", metavar="PATH", help="file for the weights, without --run (default: MODEL.safetensors)"
     )
-    parser.add_argument("--quiet", action="store_true", help="print nothing but the last line")
+    places.add_argument("--quiet", action="store_true", help="print nothing but the last line")
 
 
 def run(options: argparse.Namespace) -> None:
