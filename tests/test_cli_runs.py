@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tomllib
 
 import numpy as np
@@ -113,6 +114,13 @@ def test_evaluate_tells_what_the_training_told(finished_run, capsys):
     page = (finished_run / "report.html").read_text()
     assert f"{100 * told['accuracy']:.2f} %" in page
     assert [name for name in COLOURS if any(line.startswith(name) for line in lines)] == list(COLOURS)
+
+
+def test_evaluate_takes_all_of_other_data(finished_run, tmp_path, capsys):
+    paint(tmp_path / "other", 5, size=(20, 30), classes=("green", "red"))
+    told = json.loads("\n".join(finished(capsys, "evaluate", finished_run, "--data", tmp_path / "other", "--json")))
+    assert told["images"] == 10
+    assert [each["images"] for each in told["classes"]] == [0, 5, 5]
 
 
 def test_predict_tells_files_and_folders(finished_run, photos, tmp_path, capsys):
@@ -248,3 +256,14 @@ def test_json_of_the_commands_that_need_no_training(capsys):
     )
     assert timed["training_images_per_second"] > 0
     assert finished(capsys, "bench", "lenet", "--seconds", "0.01", "--batch-size", "4")[-1].startswith("one image")
+
+
+def test_a_run_needs_nothing_optional(tmp_path, capsys, monkeypatch):
+    for name in ("PIL", "PIL.Image", "matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    finished(capsys, "train", "--model", "simple_cnn", "--epochs", "1", "--quiet", "--run", tmp_path / "run")
+    assert not (tmp_path / "run" / "curves.png").exists()
+    assert "The pictures need Pillow" in (tmp_path / "run" / "report.html").read_text()
+    line = refused(capsys, "predict", tmp_path / "run", "x.png")
+    assert line.startswith("convnet predict: read_image: expected the package Pillow")
+    assert "Pillow" in refused(capsys, "train", "--data", tmp_path, "--output", tmp_path / "x")

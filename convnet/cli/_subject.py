@@ -1,7 +1,7 @@
 """The trained model that a command is about: a run, a file of one, or any file of weights."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,10 @@ def _of_run(folder: RunFolder, weights: Path, options: argparse.Namespace) -> Su
             raise SettingError(
                 f"--{name.rstrip('s').replace('_', '-')}: expected a file of weights, got a run that has it"
             )
+    of_run = merged(folder.settings())
     settings = merged(folder.settings(), given(options))
+    if settings.data != of_run.data:  # all of it is new to the model, of whatever size
+        settings = replace(settings, validation=0.0, image_size=settings.image_size or about.image_shape[1:])
     model = made_for(about.model, about.options, about.image_shape, len(about.classes), rng=0)
     load_weights(model, about.model, weights)
     height, width = settings.image_size or about.image_shape[1:]
