@@ -124,6 +124,7 @@ def test_the_seed_decides_and_every_image_may_go_to_either_part():
         ([0, 0], 0, SettingError, "stratified_split fraction: expected a number above 0, got 0"),
         ([0, 0], 1.0, SettingError, r"stratified_split fraction: expected a number in \[0, 1\), got 1.0"),
         ([0, 0], "half", SettingError, r"stratified_split fraction: expected a number in \[0, 1\), got 'half'"),
+        ([0, 0], -0.5, SettingError, r"stratified_split fraction: expected a number in \[0, 1\), got -0.5"),
         ([0, 1], 0.5, DataError, "stratified_split: expected a class of two or more images, got 2 labels"),
         ([], 0.5, DataError, "stratified_split: expected a class of two or more images, got 0 labels"),
     ],
@@ -131,3 +132,8 @@ def test_the_seed_decides_and_every_image_may_go_to_either_part():
 def test_splits_that_are_refused(labels, fraction, error, text):
     with pytest.raises(error, match=f"^{text}$"):
         stratified_split(labels, fraction)
+
+
+def test_a_seed_that_is_none():
+    with pytest.raises(SettingError, match=r"^stratified_split rng: expected an integer of at least 0, .*, got 'x'$"):
+        stratified_split([0, 0], 0.5, "x")

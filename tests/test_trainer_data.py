@@ -9,7 +9,7 @@ import pytest
 from convnet.data import DataLoader, ImageFolder, Stream
 from convnet.data.transforms import CenterCrop, Mixup
 from convnet.errors import DataError, DTypeError, ShapeError
-from convnet.layers import Conv2d, Dense, Flatten, Sequential
+from convnet.layers import BatchNorm2d, Conv2d, Dense, Flatten, Sequential
 from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
 from convnet.optim import SGD
 from convnet.training import Trainer
@@ -158,6 +158,19 @@ def test_data_sets_are_checked_before_any_work(data, error, text):
         untrained.fit(data, **SETTINGS)
     with pytest.raises(error, match=rf"^Trainer.evaluate: .*{text}"):
         untrained.evaluate(data)
+
+
+@pytest.mark.parametrize("kind", [Items, lambda x, y: (x, y), lambda x, y: DataLoader(x, y, 4)])
+def test_a_last_image_alone_is_refused_before_any_work(kind):
+    model = Sequential(Conv2d(1, 2, 4, rng=0), BatchNorm2d(2), Flatten())
+    untrained = Trainer(model, SoftmaxCrossEntropy(), Untrained(0.1))
+    data = kind(np.zeros((5, 1, 4, 4), np.uint8), np.zeros(5, int))
+    text = (
+        r"^Trainer.fit: expected batches that the model can train on, got 5 images of shape \(1, 4, 4\) in batches of 4"
+    )
+    with pytest.raises(ShapeError, match=text):
+        untrained.fit(data, **SETTINGS)
+    assert untrained.evaluate(data)["accuracy"] >= 0
 
 
 def test_items_are_checked_before_any_work():

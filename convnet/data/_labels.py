@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convnet.errors import DataError, DTypeError, SettingError, ShapeError
-from convnet.settings import real
+from convnet.settings import Seed, generator, real
 
 __all__ = ["are_classes", "class_weights", "one_hot", "stratified_split"]
 
@@ -105,9 +105,7 @@ def class_weights(labels: ArrayLike, classes: SupportsIndex) -> NDArray[np.float
     return weights
 
 
-def stratified_split(
-    labels: ArrayLike, fraction: float, rng: int | np.random.Generator | None = 0
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def stratified_split(labels: ArrayLike, fraction: float, rng: Seed = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split a data set at random so that both parts hold the same fraction of each class.
 
     Parameters
@@ -130,7 +128,7 @@ def stratified_split(
     ShapeError
         If ``labels`` is not one-dimensional.
     SettingError
-        If ``fraction`` is out of range.
+        If ``fraction`` is out of range, or ``rng`` none of these.
     DataError
         If there is no class of two or more images.
 
@@ -151,7 +149,7 @@ def stratified_split(
         raise ShapeError(f"stratified_split: expected labels of shape (n,), got {classes.shape}")
     if real(fraction, "stratified_split fraction", below=1) == 0:
         raise SettingError(f"stratified_split fraction: expected a number above 0, got {fraction!r}")
-    order = np.random.default_rng(rng).permutation(classes.size)
+    order = generator(rng, "stratified_split").permutation(classes.size)
     order = order[np.argsort(classes[order], kind="stable")]  # class after class, each in random order
     _, first, counts = np.unique(classes[order], return_index=True, return_counts=True)
     if np.all(counts < 2):
