@@ -22,7 +22,7 @@ from convnet.inference import fuse
 from convnet.inference.frozen import frozen
 from convnet.inference.probe import last_map, probed
 from convnet.layers import Graph, Layer, Sigmoid, Softmax
-from convnet.settings import integer, real
+from convnet.settings import Seed, generator, integer, real
 from convnet.shapes import IntPair, pair
 from convnet.training._arrays import as_floats, checked_images
 
@@ -93,7 +93,7 @@ def saliency(
     *,
     samples: int = 0,
     noise: float = 0.15,
-    rng: int | np.random.Generator | None = 0,
+    rng: Seed = 0,
     batch_size: int = 64,
 ) -> np.ndarray:
     """How much the output of a class changes with each pixel: ``max over c of abs(d output / d x[c])``.
@@ -131,7 +131,7 @@ def saliency(
     who = "saliency"
     images, classes, size = _checked(who, model, x, class_index, batch_size)
     samples, noise = integer(samples, f"{who} samples", least=0), real(noise, f"{who} noise")
-    seeds = np.random.default_rng(rng).integers(2**62, size=len(images))  # one an image: parts do not change the noise
+    seeds = generator(rng, "saliency").integers(2**62, size=len(images))  # one an image: parts do not change the noise
     twin = frozen(model)
 
     def explain(part: slice) -> np.ndarray:

@@ -9,6 +9,7 @@ from convnet.data._ahead import ahead
 from convnet.data._loader import Batch
 from convnet.data.transforms import Mix, Transform
 from convnet.errors import DataError, SettingError, ShapeError
+from convnet.settings import Seed, generator
 
 __all__ = ["Stream"]
 
@@ -38,7 +39,7 @@ class Stream:
     Raises
     ------
     SettingError
-        If ``batches`` is neither.
+        If ``batches`` or ``rng`` is none of these.
 
     Examples
     --------
@@ -55,14 +56,14 @@ class Stream:
         batches: Iterable[Batch] | Callable[[], Iterable[Batch]],
         augment: Transform | None = None,
         mix: Mix | None = None,
-        rng: int | np.random.Generator | None = 0,
+        rng: Seed = 0,
         in_thread: bool = True,
     ) -> None:
         if not callable(batches) and not hasattr(batches, "__iter__"):
             raise SettingError(f"Stream: expected an iterable or a function that returns one, got {batches!r}")
         self.augment, self.mix, self.in_thread = augment, mix, in_thread
         self._batches = batches
-        self.rng = np.random.default_rng(rng)
+        self.rng = generator(rng, "Stream")
         self._passes = 0
 
     @property

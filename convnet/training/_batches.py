@@ -9,6 +9,7 @@ from convnet.data._loader import Items, is_data_set
 from convnet.data.transforms import Transform
 from convnet.errors import DataError
 from convnet.layers import Layer
+from convnet.settings import Seed
 from convnet.training._arrays import Data, check_batches, checked_data, checked_images_after
 
 __all__ = ["AnyData", "Batches", "checked_batches"]
@@ -25,7 +26,7 @@ def checked_batches(
     batch_size: int,
     shuffle: bool = False,
     augment: Transform | None = None,
-    rng: int | np.random.Generator | None = 0,
+    rng: Seed = 0,
     workers: int = 1,
     trains: bool = False,
 ) -> Batches:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from convnet.data.transforms import Transform
 from convnet.errors import SettingError, ShapeError
 from convnet.functional import softmax
-from convnet.settings import integer, real
+from convnet.settings import Seed, integer, real
 from convnet.training._arrays import as_floats, checked_images
 from convnet.training._batches import AnyData, Batches, checked_batches
 from convnet.training._checkpoint import Checkpoint
@@ -79,7 +79,7 @@ class Trainer(Engine):
         epochs: int = 1,
         batch_size: int = 64,
         shuffle: bool = True,
-        rng: int | np.random.Generator | None = 0,
+        rng: Seed = 0,
         augment: Transform | None = None,
         progress: bool | str = True,
         workers: int = 1,
@@ -165,7 +165,7 @@ class Trainer(Engine):
         epochs: int = 1,
         batch_size: int = 64,
         shuffle: bool = True,
-        rng: int | np.random.Generator | None = 0,
+        rng: Seed = 0,
         augment: Transform | None = None,
         progress: bool | str = True,
         workers: int = 1,
@@ -222,7 +222,7 @@ class Trainer(Engine):
         highest: float = 10.0,
         steps: int = 100,
         batch_size: int = 64,
-        rng: int | np.random.Generator | None = 0,
+        rng: Seed = 0,
         augment: Transform | None = None,
     ) -> LearningRates:
         """Try rising learning rates, one a step, and see how the loss takes it (Smith 2017, arXiv:1506.01186).
@@ -274,7 +274,7 @@ class Trainer(Engine):
         batch_size: int,
         shuffle: bool,
         augment: Transform | None,
-        rng: int | np.random.Generator | None,
+        rng: Seed,
         workers: int,
     ) -> Batches:
         """Training data, checked."""
