@@ -16,7 +16,6 @@ from numpydoc.xref import DEFAULT_LINKS
 from sphinx.util.nodes import make_refnode
 
 import convnet
-from convnet.layers.elementwise import Elementwise
 
 PAGES = Path(__file__).parent
 
@@ -37,7 +36,9 @@ templates_path = ["_templates"]
 default_role = "py:obj"
 smartquotes = False
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(abc|collections|numpy|pathlib|typing)\..*")]  # others' pages are out of reach
+nitpick_ignore_regex = [
+    ("py:.*", r"(abc|collections|matplotlib|numpy|pathlib|sklearn|typing)\..*")
+]  # others' pages are out of reach
 
 myst_heading_anchors = 3
 autodoc_preserve_defaults = True
@@ -157,8 +158,14 @@ def meant(env, code):
 
 
 def public_bases(app, name, cls, options, bases):
-    """Leave out a class that is an implementation detail."""
-    bases[:] = [base.__base__ if base is Elementwise else base for base in bases]
+    """Leave out classes that are an implementation detail."""
+    bases[:] = [public(base) for base in bases]
+
+
+def public(cls):
+    """A class or, where it is no public one, the first such that it derives from."""
+    hidden = cls.__name__ in ("ConvNet", "Elementwise", "Engine") or cls.__name__.startswith("_")
+    return public(cls.__base__) if hidden and cls.__module__.startswith("convnet.") else cls
 
 
 def setup(app):

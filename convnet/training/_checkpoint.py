@@ -34,7 +34,7 @@ class Checkpoint:
 
     A checkpoint ``step-000001234.safetensors`` holds weights, averaged weights, running averages and step of the
     optimizer, the state of its schedule and of all random generators, the place in the data, callbacks and history.
-    `fit(..., resume=True)` goes on from the last one, and comes to the same weights, bit for bit, as without a break.
+    ``fit(..., resume=True)`` goes on from the last one, and comes to the same weights, bit for bit, as without a break.
 
     Files are written under another name and renamed when they are whole, so that a kill at any moment leaves the one
     before; nothing in them is ever executed. A file that is damaged nevertheless is set aside with a warning, and the

@@ -118,7 +118,7 @@ class Trainer(Engine):
         accumulate : int
             Parts that each batch is computed in, as for `step`.
         callbacks : sequence of Callback or functions of (trainer, epoch)
-            Who is told of steps and epochs, see `convnet.training.callbacks`.
+            Who is told of steps and epochs, see `Callback`.
         checkpoint : Checkpoint or folder, optional
             Where the state of the training is kept after each epoch, and after Ctrl-C.
         resume : bool
