@@ -235,3 +235,15 @@ def test_the_bar_of_a_stream_counts_images(x, y):
     for epoch in (1, 2, 3):
         assert any(picture.startswith(f"epoch {epoch}/3 {3 * N * epoch} images, loss ") for picture in pictures)
     assert "images/s" in pictures[-1]
+
+
+# ---- predicting ------------------------------------------------------------------------------------------------------
+
+
+def test_predictions_for_data_sets_and_batches(x, y):
+    trained = trainer()
+    expected = trained.predict(x, batch_size=5)
+    for data in (Items(x, y), DataLoader(x, y, batch_size=5, shuffle=False), Stream([(x[:9], y[:9]), (x[9:], y[9:])])):
+        np.testing.assert_allclose(trained.predict(data, batch_size=5), expected, rtol=0, atol=1e-6)
+    assert trained.predict_proba(Items(x, y)).shape == (N, 3)
+    np.testing.assert_array_equal(trained.predict(list(x), batch_size=5), expected)

@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convnet.data import DataLoader, Stream
+from convnet.data._loader import Items, is_data_set
 from convnet.data.transforms import Transform
 from convnet.errors import SettingError, ShapeError
 from convnet.functional import softmax
@@ -307,15 +310,15 @@ class Trainer(Engine):
         figures = {"loss": meter.loss, "accuracy": meter.accuracy, **measured}
         return {name: value for name, value in figures.items() if value is not None}
 
-    def predict(self, x: ArrayLike, batch_size: int = 256) -> np.ndarray:
+    def predict(self, x: ArrayLike | Items | Batches, batch_size: int = 256) -> np.ndarray:
         """Apply the model, or its average, in batches.
 
         Parameters
         ----------
-        x : array of shape (n, c, h, w), uint8 or the dtype of the model
-            Images.
+        x : array of shape (n, c, h, w), uint8 or the dtype of the model; or a data set or batches, as for `fit`
+            Images; targets that come with them do not matter. A `DataLoader` that shuffles gives them in its order.
         batch_size : int
-            Bounds the memory.
+            Bounds the memory; batches have sizes of their own.
 
         Returns
         -------
@@ -328,11 +331,21 @@ class Trainer(Engine):
             If ``batch_size`` or ``x`` is wrong.
         """
         size = integer(batch_size, "Trainer.predict batch_size")
-        images = checked_images("Trainer.predict", x, self.model, self._dtype)
-        starts = range(0, max(len(images), 1), size)
-        return np.concatenate([self._fused_measured(as_floats(images[i : i + size], self._dtype)) for i in starts])
+        parts = self._images("Trainer.predict", x, size)
+        return np.concatenate([self._fused_measured(as_floats(images, self._dtype)) for images in parts])
 
-    def predict_proba(self, x: ArrayLike, batch_size: int = 256) -> np.ndarray:
+    def _images(self, who: str, x: Any, size: int) -> Iterator[np.ndarray]:
+        """Images in parts, at least one part."""
+        is_array = isinstance(x, list) or hasattr(x, "__array__")
+        if isinstance(x, DataLoader | Stream) or (is_data_set(x) and not is_array):
+            for images, *_ in checked_batches(who, x, self.model, self._dtype, size):
+                yield images
+        else:
+            images = checked_images(who, x, self.model, self._dtype)
+            for first in range(0, max(len(images), 1), size):
+                yield images[first : first + size]
+
+    def predict_proba(self, x: ArrayLike | Items | Batches, batch_size: int = 256) -> np.ndarray:
         """`predict`, then softmax: probabilities of the classes.
 
         Returns
