@@ -103,6 +103,7 @@ class Scripted(Callback):
         ([3, 2.5, 2.4, 2.3], {"patience": 2, "min_delta": 0.6}, 3, 1),
         ([3, 2.5, 2.4, 2.3], {"patience": 2, "min_delta": 0.4}, 4, 2),
         ([1, float("nan"), 2], {"patience": 2}, 3, 1),
+        ([float("nan"), 3, 2, 4, 4], {"patience": 2}, 5, 3),
         ([3, 4, 4], {"patience": 2, "restore_best": False}, 3, 3),
     ],
 )

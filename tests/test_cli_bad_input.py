@@ -262,3 +262,22 @@ def test_damaged_checkpoints_are_told_and_the_one_before_is_used(folder, capsys)
     assert "step-000000999" in err
     assert err.count("\n") == 1
     convnet.load(convnet.models.resnet20(3, width=4), "run/best.safetensors")
+
+
+def test_a_run_with_damaged_checkpoints_only_stays_as_it_is(folder, capsys):
+    trained(folder)
+    for path in folder.glob("run/step-*"):
+        path.write_bytes(path.read_bytes()[:1000])
+    before = {path.name: path.read_bytes() for path in (folder / "run").iterdir()}
+    capsys.readouterr()
+    for _ in range(2):
+        assert main(["train", "--run", "run", "--resume", "--quiet"]) == 2
+        err = capsys.readouterr().err
+        assert "got damaged ones only" in err
+        assert err.count("\n") == 1
+    for path in folder.glob("run/step-*"):
+        del before[path.name]
+        path.unlink()
+    assert main(["train", "--run", "run", "--quiet"]) == 2
+    assert "expected a new folder, or --resume" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (folder / "run").iterdir()} == before

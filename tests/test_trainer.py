@@ -10,7 +10,7 @@ from convnet.data import DataLoader
 from convnet.errors import DataError, DivergedError, SettingError, ShapeError
 from convnet.layers import AuxiliaryHead, Conv2d, Dense, Flatten, ReLU, Sequential
 from convnet.losses import MeanSquaredError, SoftmaxCrossEntropy
-from convnet.metrics import F1, TopK, f1, top_k_accuracy
+from convnet.metrics import F1, Accuracy, ConfusionMatrix, TopK, f1, top_k_accuracy
 from convnet.optim import SGD, Adam, ClipNorm, OneCycle, Plateau
 from convnet.training import Trainer
 
@@ -362,6 +362,13 @@ def test_metrics_are_measured_on_the_validation_data():
     assert len(figures) == 4
     with pytest.raises(SettingError, match=r"Trainer metrics: expected objects such as TopK\(5\), got 3"):
         Trainer(small_model(), SoftmaxCrossEntropy(), SGD(0.1), metrics=[3])
+    for metrics, text in [
+        ([F1(), F1()], r"different names beside loss and accuracy, got \['f1', 'f1'\]"),
+        ([Accuracy()], "different names beside loss and accuracy"),
+        ([ConfusionMatrix()], "expected numbers as values, got those of confusion_matrix"),
+    ]:
+        with pytest.raises(SettingError, match=text):
+            Trainer(small_model(), SoftmaxCrossEntropy(), SGD(0.1), metrics=metrics)
 
 
 def test_probabilities_are_the_softmax_of_the_outputs():

@@ -39,7 +39,7 @@ class RunFolder:
         self.best, self.report, self.curves = (
             self.path / name for name in ("best.safetensors", "report.html", "curves.png")
         )
-        self._new = not self.path.exists()
+        self._new = self._begun_here = not self.path.exists()
 
     def check(self, resume: bool) -> None:
         """Find out before any work whether the run can go here; nothing is written.
@@ -52,11 +52,12 @@ class RunFolder:
         if not self._new and not self.path.is_dir():
             raise SettingError(f"--run: expected a folder, got the file {self.path}")
         check_writable("--run", self.path)
-        if self._new or not any(self.path.iterdir()):
+        self._begun_here = self._new or not any(self.path.iterdir())
+        if self._begun_here:
             return
         if not self.config.is_file():
             raise SettingError(f"--run: expected a new folder, or one of a run, got {self.path} with other files")
-        if self.checkpoints() and not resume:
+        if (self.checkpoints() or self.log.is_file() or self.best.is_file()) and not resume:
             raise SettingError(f"--run: expected a new folder, or --resume, got {self.path}, which has a run")
 
     def checkpoints(self) -> list[Path]:
@@ -82,8 +83,8 @@ class RunFolder:
         replace(file.resolve(), content.encode() if isinstance(content, str) else content)
 
     def give_up(self) -> None:
-        """Take back what was begun, if it came to nothing."""
-        if self.checkpoints():
+        """Take back what was begun, if it came to nothing; what was there before stays."""
+        if not self._begun_here or self.checkpoints():
             return
         for file in (self.config, self.model, self.log):
             file.unlink(missing_ok=True)

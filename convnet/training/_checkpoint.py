@@ -98,14 +98,20 @@ class Checkpoint:
                 f"Checkpoint: expected a folder without checkpoints, or resume=True, got {self.folder} "
                 f"with {files[-1].name}"
             )
+        damaged: list[tuple[Path, WeightsError]] = []
         for path in reversed(files):
             try:
-                return read_checkpoint(path)
+                state = read_checkpoint(path)
             except WeightsError as error:
-                aside = path.replace(path.with_suffix(".damaged"))
-                warnings.warn(f"Checkpoint: {error}; set aside as {aside.name}", stacklevel=4)
-        if files:
-            raise WeightsError(f"Checkpoint: expected a whole checkpoint in {self.folder}, got damaged ones only")
+                damaged.append((path, error))
+                continue
+            for other, reason in damaged:
+                aside = other.replace(other.with_suffix(".damaged"))
+                warnings.warn(f"Checkpoint: {reason}; set aside as {aside.name}", stacklevel=4)
+            return state
+        if damaged:
+            expected = f"a whole checkpoint in {self.folder}"
+            raise WeightsError(f"Checkpoint: expected {expected}, got damaged ones only: {damaged[0][1]}")
         return None
 
     def save(self, state: Mapping[str, Any], step: int) -> None:

@@ -49,6 +49,11 @@ class Engine:
         for metric in metrics:
             if not isinstance(metric, Metric):
                 raise SettingError(f"Trainer metrics: expected objects such as TopK(5), got {metric!r}")
+            if np.ndim(metric.value) > 0:
+                raise SettingError(f"Trainer metrics: expected numbers as values, got those of {metric.name}")
+        names = [metric.name for metric in metrics]
+        if len({"loss", "accuracy", *names}) < 2 + len(names):
+            raise SettingError(f"Trainer metrics: expected different names beside loss and accuracy, got {names}")
         self.metrics = tuple(metrics)
         self.history = History()
         self.measured = model if average is None else average.model

@@ -1,5 +1,6 @@
 """What a training run leaves to look at: one record an epoch."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, overload
@@ -123,9 +124,10 @@ class History(Sequence[Epoch]):
         if not known:
             names = ", ".join(name for name, column in columns.items() if any(value is not None for value in column))
             raise SettingError(f"History: expected a figure among {names}, got {figure!r}")
-        best = min(known)
-        for i, value in known.items():
-            if is_better(figure, value, known[best]):
+        numbers = {i: value for i, value in known.items() if not math.isnan(value)} or known
+        best = min(numbers)
+        for i, value in numbers.items():
+            if is_better(figure, value, numbers[best]):
                 best = i
         return best
 

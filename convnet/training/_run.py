@@ -151,6 +151,7 @@ class Run:
             "seconds": self._seconds,
             "meter": self._meter.state_dict(),
             "order": self._order,
+            "validation": None if self.validating is None else self.validating.rng.bit_generator.state,
         }
 
     def _data(self) -> dict[str, Any]:
@@ -176,6 +177,8 @@ class Run:
             for callback, kept in zip(self.callbacks, state["callbacks"], strict=True):
                 callback.load_state_dict(kept)
             self.training.rng.bit_generator.state = self._order = state["order"]
+            if self.validating is not None and state["validation"] is not None:  # a loader may shuffle
+                self.validating.rng.bit_generator.state = state["validation"]
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, SettingError | WeightsError):
                 raise

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -121,7 +122,7 @@ class EarlyStopping(Callback):
             trainer.history.best(monitor)  # which says what figures there are
             raise SettingError(f"EarlyStopping monitor: expected a figure of every epoch, got {monitor!r}")
         margin = -self.min_delta if "loss" in monitor else self.min_delta
-        if self.best is None or is_better(monitor, value, self.best + margin):
+        if self.best is None or math.isnan(self.best) or is_better(monitor, value, self.best + margin):
             self.best, self.waited = value, 0
             if self.restore_best:
                 self._weights = {"model": trainer.model.state_dict()}
