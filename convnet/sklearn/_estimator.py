@@ -1,5 +1,6 @@
 """Settings, training and inputs of the two estimators."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Self, TypeAlias
@@ -39,7 +40,7 @@ HIDDEN = 64
 """Width of the hidden layers of the networks that are made where ``model`` is None."""
 
 
-class ConvNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class ConvNet(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has no types
     """What the two estimators share."""
 
     model_: Layer
@@ -147,18 +148,18 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             callbacks=[EarlyStopping(self.n_iter_no_change)] if self.early_stopping else [],
         )
 
-    def _loss(self) -> Loss:
-        raise NotImplementedError
+    @abstractmethod
+    def _loss(self) -> Loss: ...
 
+    @abstractmethod
     def _targets(
         self, y: np.ndarray, counts: np.ndarray, weights: np.ndarray | None, again: bool, classes: Any
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """What the loss takes for the samples that count, and their weights; unless ``again``, learn what there is."""
-        raise NotImplementedError
 
     @property
-    def _outputs(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def _outputs(self) -> int: ...
 
     def _of(self, name: str) -> str:
         return f"{type(self).__name__} {name}"

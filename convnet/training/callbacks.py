@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ class EarlyStopping(Callback):
         self.best, self.waited, self._weights = state["best"], state["waited"], dict(state["weights"])
 
 
-class _Log(Callback):
+class _Log(Callback, ABC):
     """A file with all epochs so far, written anew after each one: it is whole at any time, also after a break."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -166,8 +167,8 @@ class _Log(Callback):
     def _write(self, trainer: Engine) -> None:
         replace(self.path.resolve(), self._text([epoch.figures() for epoch in trainer.history]).encode())
 
-    def _text(self, rows: list[dict[str, Any]]) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _text(self, rows: list[dict[str, Any]]) -> str: ...
 
 
 class CSVLog(_Log):
