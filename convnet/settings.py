@@ -9,7 +9,7 @@ import numpy as np
 
 from convnet.errors import SettingError
 
-__all__ = ["Seed", "flag", "generator", "integer", "real"]
+__all__ = ["Seed", "flag", "function", "generator", "integer", "real"]
 
 Seed: TypeAlias = int | np.random.Generator | None
 """Where random numbers come from: a seed, a generator that moves on, or a new seed each time."""
@@ -102,3 +102,14 @@ def generator(rng: object, who: str) -> np.random.Generator:
     except SettingError:
         expected = "an integer of at least 0, a numpy.random.Generator or None"
         raise SettingError(f"{who} rng: expected {expected}, got {rng!r}") from None
+
+
+def function(value: object, name: str, arguments: str) -> None:
+    """Raise a SettingError unless ``value`` can be called; a class, of which somebody forgot the brackets, cannot.
+
+    Examples
+    --------
+    >>> function(len, "Compose", "(x, rng)")
+    """
+    if isinstance(value, type) or not callable(value):
+        raise SettingError(f"{name}: expected a function of {arguments}, got {value!r}")

@@ -7,11 +7,13 @@ import math
 import numpy as np
 import pytest
 
+from convnet import load
 from convnet.errors import SettingError, UnsupportedError
 from convnet.layers import Dense
 from convnet.losses import SoftmaxCrossEntropy
+from convnet.metrics import Metric
 from convnet.optim import SGD
-from convnet.training import Callback, CSVLog, EarlyStopping, JSONLog, TensorBoard, Trainer, WeightAverage
+from convnet.training import Callback, Checkpoint, CSVLog, EarlyStopping, JSONLog, TensorBoard, Trainer, WeightAverage
 
 
 def data(n=12):
@@ -119,6 +121,34 @@ def test_accuracy_is_better_when_larger():
     assert stopping.best == trained.history[0].val_accuracy
 
 
+class Errors(Metric):
+    """Says what it was told to say."""
+
+    name, value, smaller_is_better = "errors", math.nan, True
+
+    def __init__(self, values):
+        self._values = iter(values)
+
+    def update(self, outputs, targets):
+        pass
+
+    def reset(self):
+        self.value = next(self._values)
+
+
+def test_a_metric_of_errors_is_better_when_smaller(tmp_path):
+    trained = Trainer(Dense(4, 3, rng=0), SoftmaxCrossEntropy(), SGD(0.1), metrics=[Errors([5, 2, 3, 3, 1])])
+    kept = []
+    saved = Checkpoint(tmp_path, best="val_errors")
+    stopping = EarlyStopping(2, monitor="val_errors")
+    history = fit(trained, [stopping, lambda t, _: kept.append(t.model.state_dict())], epochs=5, checkpoint=saved)
+    assert [epoch.val_metrics["errors"] for epoch in history] == [5, 2, 3, 3]
+    assert history.best("val_errors") == history[:].best("val_errors") == 1
+    np.testing.assert_array_equal(trained.model.weight.value, kept[1]["weight"])
+    load(trained.model, tmp_path / "best.safetensors")
+    np.testing.assert_array_equal(trained.model.weight.value, kept[1]["weight"])
+
+
 def test_without_validation_the_loss_of_the_training_counts():
     stopping = EarlyStopping(patience=2)
     history = fit(trainer(lr=0.0), [stopping], epochs=9, validation=False, shuffle=False)
@@ -137,8 +167,13 @@ def test_bad_settings_of_early_stopping():
         EarlyStopping(0)
     with pytest.raises(SettingError, match="EarlyStopping min_delta: expected a finite number of at least 0, got -1"):
         EarlyStopping(min_delta=-1)
-    with pytest.raises(SettingError, match=r"expected a figure among epoch, loss, .*, got 'val_recall'"):
-        fit(trainer(), [EarlyStopping(monitor="val_recall")])
+    trained = trainer()
+    text = "EarlyStopping monitor: expected a figure among loss, accuracy, val_loss, val_accuracy, got 'val_recall'"
+    with pytest.raises(SettingError, match=text):
+        fit(trained, [EarlyStopping(monitor="val_recall")])
+    assert trained.optimizer.steps == 0
+    with pytest.raises(SettingError, match="expected a figure among loss, accuracy, got 'val_loss'"):
+        fit(trained, [EarlyStopping(monitor="val_loss")], validation=False)
 
 
 # ---- logs ------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from convnet.data import DataLoader
+from convnet.data.transforms import Compose, RandomCrop
 from convnet.errors import DTypeError, SettingError, ShapeError
 
 N = 23
@@ -314,6 +315,14 @@ def test_errors(x, y):
         DataLoader(x, y[1:])
     with pytest.raises(ShapeError, match=r"^DataLoader: expected x and y .*, got \(\) and \(\)$"):
         DataLoader(1, 2)
+    with pytest.raises(
+        SettingError, match=r"^DataLoader augment: expected a function of \(x, rng\), got <class .*Crop'"
+    ):
+        DataLoader(x, y, augment=RandomCrop)
+    with pytest.raises(SettingError, match=r"^DataLoader mix: expected a function of \(x, y, rng\), got 0.2$"):
+        DataLoader(x, y, mix=0.2)
+    with pytest.raises(SettingError, match=r"^Compose: expected a function of \(x, rng\), got 4$"):
+        Compose(4)
     with pytest.raises(SettingError, match=r"^DataLoader batch_size: expected an integer of at least 1, got 0$"):
         DataLoader(x, y, 0)
     with pytest.raises(SettingError, match=r"^DataLoader workers: expected an integer of at least 0, got -1$"):

@@ -138,6 +138,8 @@ def test_batches_that_do_not_fit(batch, text, in_thread):
 
 
 def test_what_is_no_stream():
+    with pytest.raises(SettingError, match=r"^Stream augment: expected a function of \(x, rng\), got 1$"):
+        Stream([], augment=1)
     with pytest.raises(SettingError, match=r"^Stream: expected an iterable or a function that returns one, got 7$"):
         Stream(7)
     assert (Stream(batches).images, Stream(batches).classifies) == (None, None)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from convnet.data import DataLoader
+from convnet.data.transforms import Compose
 from convnet.errors import DataError, DivergedError, DTypeError, SettingError, ShapeError
 from convnet.inference import fuse
 from convnet.layers import BatchNorm2d, Conv2d, Flatten, Graph, ReLU, Sequential
 from convnet.losses import SoftmaxCrossEntropy
 from convnet.optim import SGD
-from convnet.training import Trainer
+from convnet.training import Checkpoint, EarlyStopping, Trainer
 
 X = np.zeros((4, 1, 3, 3), np.uint8)
 Y = np.array([0, 1, 2, 3])
@@ -29,6 +30,11 @@ BAD_DATA = [
     ((X, np.zeros((4, 4), int)), DTypeError, r"expected y of shape \(4, 4\) to be floats, got int64"),
     (X, ShapeError, r"expected a pair of arrays \(x, y\), got ndarray"),
     (7, ShapeError, r"expected a pair of arrays \(x, y\), got int"),
+    (
+        (part for part in (X, Y)),
+        DataError,
+        r"expected arrays .* or a Stream, got a generator: Stream\(function\) takes",
+    ),
     (((X, Y), (X, Y)), ShapeError, "nested sequences of unequal lengths"),
 ]
 
@@ -52,6 +58,35 @@ def test_bad_data(trainer, data, error, text):
         trainer.fit((X, Y), validation=data)
     with pytest.raises(error, match=f"^Trainer.evaluate: .*{text}"):
         trainer.evaluate(data)
+
+
+BAD_SETTINGS = [
+    (
+        {"callbacks": [3]},
+        r"callbacks: expected a list of Callback objects or functions of \(trainer, epoch\), got 3 in",
+    ),
+    ({"callbacks": [EarlyStopping]}, "callbacks: expected a list of Callback objects .*, got <class .*EarlyStopping'>"),
+    ({"callbacks": EarlyStopping()}, "callbacks: expected a list of Callback objects .*, got <.*EarlyStopping object"),
+    ({"augment": 3}, r" augment: expected a function of \(x, rng\), got 3"),
+    ({"augment": Compose}, r" augment: expected a function of \(x, rng\), got <class .*Compose'>"),
+    ({"checkpoint": 3}, " checkpoint: expected a Checkpoint or a folder, got 3"),
+    ({"progress": "bars"}, " progress: expected True, False or \"plain\", got 'bars'"),
+    ({"progress": None}, ' progress: expected True, False or "plain", got None'),
+    ({"resume": True}, " resume: expected a checkpoint to resume from, got checkpoint=None"),
+]
+
+
+@pytest.mark.parametrize(("settings", "text"), BAD_SETTINGS)
+def test_bad_settings(trainer, settings, text):
+    with pytest.raises(SettingError, match=f"^Trainer.fit ?{text}"):
+        trainer.iter_fit((X, Y), **settings)
+
+
+def test_a_figure_that_no_epoch_has_is_refused_before_any_work(trainer, tmp_path):
+    text = "Checkpoint best: expected a figure among loss, accuracy, got 'val_loss'"
+    with pytest.raises(SettingError, match=text):
+        trainer.iter_fit((X, Y), checkpoint=Checkpoint(tmp_path / "new", best="val_loss"))
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size"])

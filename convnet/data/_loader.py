@@ -11,9 +11,9 @@ from convnet.data._ahead import ahead
 from convnet.data._labels import are_classes
 from convnet.data.transforms import Mix, Transform
 from convnet.errors import DTypeError, SettingError, ShapeError
-from convnet.settings import Seed, generator, integer
+from convnet.settings import Seed, function, generator, integer
 
-__all__ = ["Batch", "DataLoader", "Items", "is_data_set"]
+__all__ = ["Batch", "DataLoader", "Items", "check_changes", "is_data_set"]
 
 Batch: TypeAlias = tuple[np.ndarray, ...]
 """Images and targets, then their weights if there are any."""
@@ -68,7 +68,7 @@ class DataLoader:
     Raises
     ------
     SettingError
-        If ``batch_size`` or ``workers`` is wrong.
+        If ``batch_size`` or ``workers`` is wrong, or ``augment`` or ``mix`` no function.
     ShapeError
         If there is not one target, or one weight, for each image; during a pass, if the images of a batch have not one
         shape.
@@ -124,6 +124,7 @@ class DataLoader:
         self.weights = None if weights is None else _checked_weights(weights, self.x, mix)
         self.batch_size = integer(batch_size, "DataLoader batch_size")
         self.workers = integer(workers, "DataLoader workers", least=0)
+        check_changes("DataLoader", augment, mix)
         self.shuffle, self.augment, self.mix = shuffle, augment, mix
         self.rng = generator(rng, "DataLoader")
 
@@ -174,6 +175,14 @@ class DataLoader:
             x, y = self.x.batch(indices)
             return x, y
         return _stacked([self.x[index] for index in indices], indices)
+
+
+def check_changes(who: str, augment: object, mix: object = None) -> None:
+    """Raise a SettingError if what is to change the batches is there and no function."""
+    if augment is not None:
+        function(augment, f"{who} augment", "(x, rng)")
+    if mix is not None:
+        function(mix, f"{who} mix", "(x, y, rng)")
 
 
 def is_data_set(x: object) -> bool:

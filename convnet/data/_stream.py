@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from convnet.data._ahead import ahead
-from convnet.data._loader import Batch
+from convnet.data._loader import Batch, check_changes
 from convnet.data.transforms import Mix, Transform
 from convnet.errors import DataError, SettingError, ShapeError
 from convnet.settings import Seed, generator
@@ -39,7 +39,7 @@ class Stream:
     Raises
     ------
     SettingError
-        If ``batches`` or ``rng`` is none of these.
+        If ``batches``, ``augment``, ``mix`` or ``rng`` is none of these.
 
     Examples
     --------
@@ -61,6 +61,7 @@ class Stream:
     ) -> None:
         if not callable(batches) and not hasattr(batches, "__iter__"):
             raise SettingError(f"Stream: expected an iterable or a function that returns one, got {batches!r}")
+        check_changes("Stream", augment, mix)
         self.augment, self.mix, self.in_thread = augment, mix, in_thread
         self._batches = batches
         self.rng = generator(rng, "Stream")

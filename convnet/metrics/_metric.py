@@ -21,6 +21,8 @@ class Metric(ABC):
     ----------
     name : str
         What to call it in a table; a Python identifier.
+    smaller_is_better : bool
+        False unless a metric of your own says otherwise: it tells early stopping and checkpoints which epoch is best.
 
     Examples
     --------
@@ -32,6 +34,7 @@ class Metric(ABC):
     """
 
     name: str
+    smaller_is_better = False
 
     @abstractmethod
     def update(self, outputs: np.ndarray, targets: np.ndarray) -> None:

@@ -1,11 +1,12 @@
 """Where the batches of a training come from, checked once before any work."""
 
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from convnet.data import DataLoader, Stream
-from convnet.data._loader import Items, is_data_set
+from convnet.data._loader import Items, check_changes, is_data_set
 from convnet.data.transforms import Transform
 from convnet.errors import DataError
 from convnet.layers import Layer
@@ -36,9 +37,15 @@ def checked_batches(
 
     Raises
     ------
+    SettingError
+        If ``augment`` is no function.
     ShapeError, DTypeError, DataError
         If images or targets do not fit the model or each other; what a `Stream` gives is seen only when it comes.
     """
+    check_changes(who, augment)
+    if isinstance(data, Iterator):
+        expected = "arrays (x, y), a data set, a DataLoader or a Stream"
+        raise DataError(f"{who}: expected {expected}, got a {type(data).__name__}: Stream(function) takes its batches")
     if isinstance(data, Stream):
         return data
     if isinstance(data, DataLoader):

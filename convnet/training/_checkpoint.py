@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from convnet.errors import SettingError, WeightsError
 from convnet.layers import Layer
 from convnet.serialization import read, replace, save
 from convnet.settings import integer
-from convnet.training._history import History
+from convnet.training._history import History, check_figure
 
-__all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Checkpoint", "checked_checkpoint", "read_checkpoint", "write_checkpoint"]
 
 KEY = "convnet_checkpoint"
 FORMAT = 1
@@ -51,7 +51,7 @@ class Checkpoint:
     best : str, optional
         A figure of `Epoch`, such as "val_accuracy": when an epoch has the best so far, the weights that were measured
         go to ``best.safetensors``, which `convnet.load` reads. By default "val_loss", without validation data "loss".
-        Names that contain "loss" are better when smaller, all others when larger.
+        Losses are better when smaller, as are metrics with ``smaller_is_better``, all others when larger.
 
     Raises
     ------
@@ -141,6 +141,22 @@ class Checkpoint:
 
     def __repr__(self) -> str:
         return f"Checkpoint({str(self.folder)!r}, every={self.every}, keep={self.keep}, best={self.best!r})"
+
+
+def checked_checkpoint(given: Any, figures: Collection[str]) -> Checkpoint | None:
+    """The checkpoint, or that of a folder, for a training whose epochs have these figures.
+
+    Raises
+    ------
+    SettingError
+        If it is neither, or the figure for the best weights is none of them.
+    """
+    checkpoint = Checkpoint(given) if isinstance(given, str | os.PathLike) else given
+    if not isinstance(checkpoint, Checkpoint | None):
+        raise SettingError(f"Trainer.fit checkpoint: expected a Checkpoint or a folder, got {given!r}")
+    if checkpoint is not None and checkpoint.best is not None:
+        check_figure("Checkpoint best", checkpoint.best, figures)
+    return checkpoint
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

@@ -55,8 +55,10 @@ class Engine:
         if len({"loss", "accuracy", *names}) < 2 + len(names):
             raise SettingError(f"Trainer metrics: expected different names beside loss and accuracy, got {names}")
         self.metrics = tuple(metrics)
-        self.history = History()
+        self._smaller = [f"val_{metric.name}" for metric in metrics if metric.smaller_is_better]
+        self.history = History(smaller=self._smaller)
         self.measured = model if average is None else average.model
+        self.figures: list[str] = []
         self.stopped = False
         self._parameters = model.parameters()
         self._fused = fuse(model)
@@ -138,7 +140,7 @@ class Engine:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"], dict(self.model.named_parameters()))
         self.load_generators(state)
-        self.history = History.of(state["history"])
+        self.history = History.of(state["history"], self._smaller)
 
     def load_generators(self, state: Mapping[str, Any]) -> None:
         """Put the random generators of the model where they were."""
@@ -160,6 +162,14 @@ class Engine:
         if self.average is not None:
             self.average.update()
         return loss, outputs
+
+    def _figures_of(self, training: Batches, validating: Batches | None) -> list[str]:
+        """What an epoch will tell, an accuracy also where only the batches will show whether there is one."""
+        names = ["loss"] if training.classifies is False else ["loss", "accuracy"]
+        if validating is not None:
+            names += ["val_loss"] if validating.classifies is False else ["val_loss", "val_accuracy"]
+            names += [f"val_{metric.name}" for metric in self.metrics]
+        return names
 
     def measure(self, batches: Batches) -> tuple[Meter, dict[str, float]]:
         """Loss and accuracy, and the metrics by name."""

@@ -1,13 +1,13 @@
 """What a training run leaves to look at: one record an epoch."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, overload
 
 from convnet.errors import SettingError
 
-__all__ = ["Epoch", "History", "is_better"]
+__all__ = ["Epoch", "History", "check_figure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,10 @@ def _percent(name: str, fraction: float | None) -> str:
 _EMPTY = Epoch(0, 0.0, None, None, None, 0.0, 0.0)
 
 
-def is_better(figure: str, value: float, than: float) -> bool:
-    """Whether ``value`` of a figure is better: smaller if its name has "loss" in it, else larger; NaN never is."""
-    return value < than if "loss" in figure else value > than
+def check_figure(name: str, figure: str, figures: Collection[str]) -> None:
+    """Raise a SettingError if there is no such figure."""
+    if figure not in figures:
+        raise SettingError(f"{name}: expected a figure among {', '.join(figures)}, got {figure!r}")
 
 
 class History(Sequence[Epoch]):
@@ -77,6 +78,8 @@ class History(Sequence[Epoch]):
     Parameters
     ----------
     epochs : iterable of Epoch, optional
+    smaller : collection of str
+        Figures that are better when smaller, beside the losses.
 
     Examples
     --------
@@ -90,8 +93,9 @@ class History(Sequence[Epoch]):
     epoch 2: loss 0.2500, accuracy 92.00 %, 0.10 s
     """
 
-    def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
+    def __init__(self, epochs: Iterable[Epoch] = (), smaller: Collection[str] = ()) -> None:
         self._epochs = list(epochs)
+        self._smaller = frozenset({"loss", "val_loss", *smaller})
 
     def append(self, epoch: Epoch) -> None:
         """Add an epoch at the end."""
@@ -111,8 +115,14 @@ class History(Sequence[Epoch]):
         """The figure that tells how good an epoch was: "val_loss", without validation data "loss"."""
         return "loss" if not self._epochs or self._epochs[-1].val_loss is None else "val_loss"
 
+    def is_better(self, figure: str, value: float, than: float, by: float = 0.0) -> bool:
+        """Whether ``value`` is better than another one of the figure, by more than ``by``; NaN never is."""
+        return value < than - by if figure in self._smaller else value > than + by
+
     def best(self, figure: str) -> int:
-        """Index of the epoch with the best ``figure``, the first of equals: the smallest loss, the largest of others.
+        """Index of the epoch with the best ``figure``, the first of equals.
+
+        The best loss is the smallest one, as is that of a metric with ``smaller_is_better``; of others the largest.
 
         Raises
         ------
@@ -122,12 +132,12 @@ class History(Sequence[Epoch]):
         columns = self.as_dict()
         known = {i: value for i, value in enumerate(columns.get(figure, [])) if value is not None}
         if not known:
-            names = ", ".join(name for name, column in columns.items() if any(value is not None for value in column))
-            raise SettingError(f"History: expected a figure among {names}, got {figure!r}")
+            there = [name for name, column in columns.items() if any(value is not None for value in column)]
+            check_figure("History", figure, there)
         numbers = {i: value for i, value in known.items() if not math.isnan(value)} or known
         best = min(numbers)
         for i, value in numbers.items():
-            if is_better(figure, value, numbers[best]):
+            if self.is_better(figure, value, numbers[best]):
                 best = i
         return best
 
@@ -136,9 +146,9 @@ class History(Sequence[Epoch]):
         return [asdict(epoch) for epoch in self._epochs]
 
     @classmethod
-    def of(cls, state: Iterable[Mapping[str, Any]]) -> "History":
+    def of(cls, state: Iterable[Mapping[str, Any]], smaller: Collection[str] = ()) -> "History":
         """The history that `state_dict` belongs to."""
-        return cls(Epoch(**epoch) for epoch in state)
+        return cls((Epoch(**epoch) for epoch in state), smaller)
 
     def __len__(self) -> int:
         return len(self._epochs)
@@ -153,7 +163,7 @@ class History(Sequence[Epoch]):
     def __getitem__(self, index: slice) -> "History": ...
 
     def __getitem__(self, index: int | slice) -> "Epoch | History":
-        return History(self._epochs[index]) if isinstance(index, slice) else self._epochs[index]
+        return History(self._epochs[index], self._smaller) if isinstance(index, slice) else self._epochs[index]
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self._epochs)) or "History()"

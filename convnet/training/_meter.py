@@ -47,8 +47,10 @@ class Meter:
 
     def state_dict(self) -> dict[str, Any]:
         """The sums, to go on from."""
-        return {"images": self.images, "loss_sum": self._loss_sum, "correct": self._correct}
+        sums = {"images": self.images, "loss_sum": self._loss_sum, "correct": self._correct}
+        return {**sums, "classifies": self._classifies}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from sums that `state_dict` returned."""
         self.images, self._loss_sum, self._correct = state["images"], state["loss_sum"], state["correct"]
+        self._classifies = state["classifies"]

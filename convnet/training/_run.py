@@ -1,9 +1,12 @@
 """One call of `Trainer.fit`: where it is, and who is told."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from convnet.errors import DivergedError, SettingError, WeightsError
 from convnet.training._batches import Batches
@@ -145,7 +148,7 @@ class Run:
         return {
             "trainer": self.trainer.state_dict(),
             "data": self._data(),
-            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "callbacks": [{"kind": type(each).__name__, "state": each.state_dict()} for each in self.callbacks],
             "epoch": self._number,
             "batches": self._done,
             "seconds": self._seconds,
@@ -158,7 +161,8 @@ class Run:
         """What must be the same for batches to be the same."""
         data = self.training
         settings = {name: getattr(data, name, None) for name in ("images", "batch_size", "shuffle")}
-        return {**settings, "parts": self.accumulate}
+        arrays = {"targets": _digest(getattr(data, "y", None)), "weights": _digest(getattr(data, "weights", None))}
+        return {**settings, **arrays, "accumulate": self.accumulate}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned.
@@ -171,11 +175,11 @@ class Run:
             If the model or the optimizer is another.
         """
         try:
-            self._expect("data", self._data(), state["data"])
-            self._expect("callbacks", len(self.callbacks), len(state["callbacks"]))
+            self._expect_data(state["data"])
+            kept = self._callbacks_of(state["callbacks"])
             self.trainer.load_state_dict(state["trainer"])
-            for callback, kept in zip(self.callbacks, state["callbacks"], strict=True):
-                callback.load_state_dict(kept)
+            for callback, its in kept:
+                callback.load_state_dict(its)
             self.training.rng.bit_generator.state = self._order = state["order"]
             if self.validating is not None and state["validation"] is not None:  # a loader may shuffle
                 self.validating.rng.bit_generator.state = state["validation"]
@@ -189,7 +193,26 @@ class Run:
             self._rest = self.training.batches(self._done)
             self.trainer.load_generators(state["trainer"])  # which may be the same, and has just been drawn from
 
-    @staticmethod
-    def _expect(what: str, here: Any, there: Any) -> None:
-        if here != there:
-            raise SettingError(f"Trainer.fit resume: expected the {what} of the checkpoint, {there}, got {here}")
+    def _expect_data(self, kept: dict[str, Any]) -> None:
+        for name, value in self._data().items():
+            if value != kept[name]:
+                expected = f"the data of the checkpoint, with {name} {kept[name]}"
+                raise SettingError(f"Trainer.fit resume: expected {expected}, got {value}")
+
+    def _callbacks_of(self, kept: list[dict[str, Any]]) -> list[tuple[Callback, dict[str, Any]]]:
+        """Who goes on from which state: each state finds its callback, others begin anew."""
+        here, found = iter(self.callbacks), []
+        for entry in kept:
+            if entry["state"]:
+                callback = next((each for each in here if type(each).__name__ == entry["kind"]), None)
+                if callback is None:
+                    expected = f"the callbacks of the checkpoint, with {entry['kind']}"
+                    got = [type(each).__name__ for each in self.callbacks]
+                    raise SettingError(f"Trainer.fit resume: expected {expected}, got {got}")
+                found.append((callback, entry["state"]))
+        return found
+
+
+def _digest(array: np.ndarray | None) -> str | None:
+    """What tells targets from others of the same shape."""
+    return None if array is None else hashlib.blake2b(array.tobytes(), digest_size=8).hexdigest()

@@ -15,12 +15,12 @@ from convnet.functional import softmax
 from convnet.settings import Seed, integer, real
 from convnet.training._arrays import as_floats, checked_images
 from convnet.training._batches import AnyData, Batches, checked_batches
-from convnet.training._checkpoint import Checkpoint
+from convnet.training._checkpoint import Checkpoint, checked_checkpoint
 from convnet.training._engine import Engine
 from convnet.training._history import Epoch, History
 from convnet.training._rates import LearningRates, try_rates
 from convnet.training._run import Run
-from convnet.training.callbacks import Callback, EpochEnd, Function
+from convnet.training.callbacks import Callback, Function, checked_callbacks
 
 __all__ = ["Trainer"]
 
@@ -50,6 +50,8 @@ class Trainer(Engine):
         The finished epochs of the latest `fit`, there also after an error or Ctrl-C.
     measured : Layer
         What `evaluate` and `predict` apply: ``model``, or the model of ``average``.
+    figures : list of str
+        The figures that each epoch of the latest `fit` has, such as "val_loss", by which to judge it.
     stopped : bool
         Whether `stop` has been called since `fit` began.
 
@@ -197,6 +199,8 @@ class Trainer(Engine):
         >>> epoch.epoch < 100
         True
         """
+        if progress not in (True, False, "plain"):
+            raise SettingError(f'Trainer.fit progress: expected True, False or "plain", got {progress!r}')
         epochs = integer(epochs, "Trainer.fit epochs")
         size = integer(batch_size, "Trainer.fit batch_size")
         workers = integer(workers, "Trainer.fit workers", least=0)
@@ -206,13 +210,14 @@ class Trainer(Engine):
             validating = checked_batches(
                 "Trainer.fit validation", validation, self.model, self._dtype, size, workers=workers
             )
-        checkpoint = Checkpoint(checkpoint) if isinstance(checkpoint, str | os.PathLike) else checkpoint
+        told = checked_callbacks("Trainer.fit callbacks", callbacks)
+        parts = integer(accumulate, "Trainer.fit accumulate")
+        self.figures = self._figures_of(training, validating)
+        checkpoint = checked_checkpoint(checkpoint, self.figures)
         if resume and checkpoint is None:
             raise SettingError("Trainer.fit resume: expected a checkpoint to resume from, got checkpoint=None")
-        told = [each if isinstance(each, Callback) else EpochEnd(each) for each in callbacks]
-        parts = integer(accumulate, "Trainer.fit accumulate")
         state = None if checkpoint is None else checkpoint.open(resume)
-        self.history, self.stopped = History(), False
+        self.history, self.stopped = History(smaller=self._smaller), False
         run = Run(self, training, validating, epochs, parts, told, checkpoint, progress)
         if state is not None:
             run.load_state_dict(state)

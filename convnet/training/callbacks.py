@@ -6,7 +6,7 @@ import json
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from convnet.errors import SettingError, UnsupportedError
 from convnet.serialization import replace
 from convnet.settings import integer, real
 from convnet.training._engine import Engine
-from convnet.training._history import Epoch, is_better
+from convnet.training._history import Epoch, check_figure
 
-__all__ = ["CSVLog", "Callback", "EarlyStopping", "EpochEnd", "JSONLog", "TensorBoard"]
+__all__ = ["CSVLog", "Callback", "EarlyStopping", "JSONLog", "TensorBoard", "checked_callbacks"]
 
 Function = Callable[[Any, Epoch], object]
 """Of a `Trainer` and the epoch that it has finished."""
@@ -59,7 +59,7 @@ class Callback:
         """Go on from a state that `state_dict` returned."""
 
 
-class EpochEnd(Callback):
+class _EpochEnd(Callback):
     """A function of trainer and epoch, called after each epoch."""
 
     def __init__(self, function: Function) -> None:
@@ -68,6 +68,23 @@ class EpochEnd(Callback):
     def epoch(self, trainer: Engine, epoch: Epoch) -> None:
         """Call the function."""
         self._function(trainer, epoch)
+
+
+def checked_callbacks(who: str, callbacks: Sequence[Callback | Function]) -> list[Callback]:
+    """Callbacks, functions among them as objects too.
+
+    Raises
+    ------
+    SettingError
+        If one is neither, or a class.
+    """
+    expected = f"{who}: expected a list of Callback objects or functions of (trainer, epoch)"
+    if not isinstance(callbacks, Sequence):
+        raise SettingError(f"{expected}, got {callbacks!r}")
+    for callback in callbacks:
+        if isinstance(callback, type) or not (isinstance(callback, Callback) or callable(callback)):
+            raise SettingError(f"{expected}, got {callback!r} in it")
+    return [each if isinstance(each, Callback) else _EpochEnd(each) for each in callbacks]
 
 
 class EarlyStopping(Callback):
@@ -80,8 +97,8 @@ class EarlyStopping(Callback):
     patience : int
         Epochs in a row without a better figure that are borne.
     monitor : str, optional
-        A figure of `Epoch`; by default "val_loss", without validation data "loss". Names that contain "loss" are better
-        when smaller, all others when larger.
+        A figure of `Epoch`; by default "val_loss", without validation data "loss". Losses are better when smaller, as
+        are metrics with ``smaller_is_better``, all others when larger.
     min_delta : float
         What counts as better must be so by more than this.
     restore_best : bool
@@ -91,7 +108,7 @@ class EarlyStopping(Callback):
     Raises
     ------
     SettingError
-        If a setting is out of range, or, after the first epoch, there is no such figure.
+        If a setting is out of range, or, before the first step, if no epoch will have such a figure.
     """
 
     def __init__(
@@ -110,6 +127,8 @@ class EarlyStopping(Callback):
 
     def begin(self, trainer: Engine) -> None:
         """A training that starts anew has no best figure yet; one that was stopped and is resumed stops again."""
+        if self.monitor is not None:
+            check_figure("EarlyStopping monitor", self.monitor, trainer.figures)
         if not trainer.history:
             self._forget()
         elif self.waited >= self.patience:
@@ -119,11 +138,10 @@ class EarlyStopping(Callback):
         """Compare the figure with the best one."""
         monitor = self.monitor or trainer.history.monitored
         value = epoch.figures().get(monitor)
-        if value is None:
-            trainer.history.best(monitor)  # which says what figures there are
+        if value is None:  # of a stream that has no classes
             raise SettingError(f"EarlyStopping monitor: expected a figure of every epoch, got {monitor!r}")
-        margin = -self.min_delta if "loss" in monitor else self.min_delta
-        if self.best is None or math.isnan(self.best) or is_better(monitor, value, self.best + margin):
+        better = trainer.history.is_better
+        if self.best is None or math.isnan(self.best) or better(monitor, value, self.best, by=self.min_delta):
             self.best, self.waited = value, 0
             if self.restore_best:
                 self._weights = {"model": trainer.model.state_dict()}

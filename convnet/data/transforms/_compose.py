@@ -6,12 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convnet.data.transforms._images import Transform
+from convnet.settings import function
 
 __all__ = ["Compose"]
 
 
 class Compose:
     """Transforms one after another, drawing from one generator.
+
+    Raises
+    ------
+    SettingError
+        If one is no function.
 
     Examples
     --------
@@ -24,6 +30,8 @@ class Compose:
     """
 
     def __init__(self, *transforms: Transform) -> None:
+        for transform in transforms:
+            function(transform, "Compose", "(x, rng)")
         self.transforms = transforms
 
     def __call__(self, x: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
