@@ -144,6 +144,8 @@ def test_a_metric_of_errors_is_better_when_smaller(tmp_path):
     history = fit(trained, [stopping, lambda t, _: kept.append(t.model.state_dict())], epochs=5, checkpoint=saved)
     assert [epoch.val_metrics["errors"] for epoch in history] == [5, 2, 3, 3]
     assert history.best("val_errors") == history[:].best("val_errors") == 1
+    trained.load_state_dict(trained.state_dict())
+    assert trained.history.best("val_errors") == 1
     np.testing.assert_array_equal(trained.model.weight.value, kept[1]["weight"])
     load(trained.model, tmp_path / "best.safetensors")
     np.testing.assert_array_equal(trained.model.weight.value, kept[1]["weight"])

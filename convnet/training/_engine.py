@@ -56,7 +56,7 @@ class Engine:
             raise SettingError(f"Trainer metrics: expected different names beside loss and accuracy, got {names}")
         self.metrics = tuple(metrics)
         self._smaller = [f"val_{metric.name}" for metric in metrics if metric.smaller_is_better]
-        self.history = History(smaller=self._smaller)
+        self.history = History()
         self.measured = model if average is None else average.model
         self.figures: list[str] = []
         self.stopped = False
