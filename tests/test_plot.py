@@ -9,7 +9,7 @@ import pytest
 from convnet import History, metrics, plot
 from convnet.errors import DataError, DTypeError, SettingError, ShapeError, UnsupportedError
 from convnet.layers import Conv2d, Dense, Flatten, ReLU, Sequential
-from convnet.training import Epoch
+from convnet.training import Epoch, LearningRates
 
 matplotlib = pytest.importorskip("matplotlib")
 from matplotlib.figure import Figure  # noqa: E402 - only where it is installed
@@ -58,6 +58,15 @@ def test_other_metrics_get_a_plot():
     figure = plot.history({"learning_rate": [0.1], "val_top_5_accuracy": [0.9], "f1": [0.3], "loss": [2.0]})
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "top 5 accuracy", "f1", "learning rate"]
     assert _lines(figure.axes[1]) == {"validation": [[1], [0.9]]}
+
+
+def test_learning_rates_and_the_suggestion():
+    found = LearningRates(np.array([0.01, 0.1, 1.0]), np.array([2.0, 1.0, 3.0]), 0.012)
+    axes = plot.learning_rates(found).axes[0]
+    assert axes.get_xscale() == "log"
+    assert [line.get_xdata()[0] for line in axes.get_lines()] == [0.01, 0.012]
+    np.testing.assert_array_equal(axes.get_lines()[0].get_ydata(), found.losses)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["suggestion 0.012"]
 
 
 def test_the_confusion_matrix():
@@ -197,6 +206,7 @@ MODEL = Sequential(Conv2d(1, 3, 1, rng=0), Flatten(), Dense(48, 2, rng=0))
     ("call", "error", "text"),
     [
         (lambda: plot.history(History()), ShapeError, "plot.history: expected at least one epoch, got none"),
+        (lambda: plot.learning_rates(0.1), SettingError, "expected what Trainer.find_learning_rate returns, got 0.1"),
         (lambda: plot.confusion_matrix(np.ones((2, 3))), ShapeError, r"\(classes, classes\), got \(2, 3\)"),
         (lambda: plot.confusion_matrix(np.eye(2), ["cat"]), ShapeError, "classes: expected 2 names, got 1"),
         (lambda: plot.filters(Dense(2, 2)), ShapeError, r"expected weights of shape \(out, in, kh, kw\), got \(2, 2\)"),

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from convnet.errors import ShapeError
-from convnet.plot._figure import new_figure
-from convnet.training import History
+from convnet.errors import SettingError, ShapeError
+from convnet.plot._figure import NEGATIVE, POSITIVE, new_figure, root
+from convnet.training import History, LearningRates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["history"]
+__all__ = ["history", "learning_rates"]
 
-# Blue and vermilion of Okabe and Ito's colours, which all eyes can tell apart.
-_TRAINING, _VALIDATION = "#0072B2", "#D55E00"
+_TRAINING, _VALIDATION = NEGATIVE, POSITIVE
 _NO_CURVE = ("epoch", "seconds")
 
 
@@ -79,3 +78,39 @@ def _draw_curves(ax: Axes, name: str, training: Any, validation: Any) -> None:
     if validation is not None:
         ax.legend()
     ax.grid(alpha=0.3)
+
+
+def learning_rates(found: LearningRates, ax: Axes | None = None) -> Figure:
+    """Draw what `Trainer.find_learning_rate` saw: the loss over the learning rate, and the suggestion.
+
+    Parameters
+    ----------
+    found : LearningRates
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    SettingError
+        If ``found`` is something else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = LearningRates(np.array([0.01, 0.1, 1.0]), np.array([2.0, 1.0, 3.0]), 0.01)
+    >>> learning_rates(found).axes[0].get_xscale()
+    'log'
+    """
+    if not isinstance(found, LearningRates):
+        raise SettingError(f"plot.learning_rates: expected what Trainer.find_learning_rate returns, got {found!r}")
+    if ax is None:
+        ax = new_figure(4.6, 3.4).subplots()
+    ax.semilogx(found.rates, found.losses, color=_TRAINING)
+    ax.axvline(found.suggestion, color=_VALIDATION, linestyle="--", label=f"suggestion {found.suggestion:.2g}")
+    ax.set(xlabel="learning rate", ylabel="loss")
+    ax.legend()
+    ax.grid(alpha=0.3)
+    return root(ax)
