@@ -2,8 +2,9 @@
 
 import logging
 import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -23,6 +24,9 @@ CHECKPOINTED = ("trainer/average/model/", "trainer/model/")
 """Where the weights are in a checkpoint."""
 
 AnyLayer = TypeVar("AnyLayer", bound=Layer)
+
+Names: TypeAlias = Mapping[str, str | None] | Callable[[str], str | None]
+"""From names in a file to names in a model."""
 
 
 def save(model: Layer, path: str | os.PathLike[str]) -> None:
@@ -56,7 +60,7 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
     replace(Path(path).resolve(), to_bytes(model.state_dict(), {"convnet_format": FORMAT}))
 
 
-def load(model: AnyLayer, path: str | os.PathLike[str], strict: bool = True) -> AnyLayer:
+def load(model: AnyLayer, path: str | os.PathLike[str], strict: bool = True, names: Names | None = None) -> AnyLayer:
     """Read weights from a safetensors file into ``model``; nothing in the file is executed.
 
     Parameters
@@ -67,6 +71,10 @@ def load(model: AnyLayer, path: str | os.PathLike[str], strict: bool = True) -> 
         The file, also a checkpoint of a `Trainer`.
     strict : bool
         Whether file and model must have exactly the same names; if not, differences are logged.
+    names : mapping or function, optional
+        What the weights of the file are called in the model, where that is something else. A mapping has whole names of
+        the file, or their beginnings up to a dot, and what to write instead; of several that fit the longest counts.
+        A function gets each name. None instead of a name leaves a weight out.
 
     Returns
     -------
@@ -78,15 +86,64 @@ def load(model: AnyLayer, path: str | os.PathLike[str], strict: bool = True) -> 
     FileNotFoundError
         If there is no such file.
     WeightsError
-        If the file is truncated, corrupt, no safetensors file at all or does not fit the model.
+        If the file is truncated, corrupt, no safetensors file at all or does not fit the model; if something in
+        ``names`` is not in the file, or gives two weights one name.
+
+    Examples
+    --------
+    Weights that another program calls ``net.fc.weight`` and ``net.fc.bias``:
+
+    >>> import tempfile
+    >>> from convnet.layers import Dense, Sequential
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Sequential({"net": Sequential({"fc": Dense(4, 2)})}), f"{folder}/other.safetensors")
+    ...     load(Sequential({"head": Dense(4, 2)}), f"{folder}/other.safetensors", names={"net.fc": "head"})
+    Sequential(
+      (head): Dense(4, 2)
+    )
     """
     try:
-        report = model.load_state_dict(weights_in(Path(path)), strict=strict)
+        weights = weights_in(Path(path))
+        report = model.load_state_dict(weights if names is None else _renamed(weights, names), strict=strict)
     except WeightsError as error:
         raise WeightsError(f"{os.fspath(path)}: {error}") from error
     if any(report):
         logger.info("%s: missing keys %s, unexpected keys %s", path, *report)
     return model
+
+
+def _renamed(weights: Mapping[str, np.ndarray], names: Names) -> dict[str, np.ndarray]:
+    """Weights under the names that they have in the model."""
+    translate = names if callable(names) else _by_beginning(weights, names)
+    renamed: dict[str, np.ndarray] = {}
+    for name, value in weights.items():
+        new = translate(name)
+        if new in renamed:
+            raise WeightsError(f"names: expected a name for each weight, got {new!r} for two, {name!r} the second")
+        if new is not None:
+            renamed[new] = value
+    return renamed
+
+
+def _by_beginning(weights: Iterable[str], names: Mapping[str, str | None]) -> Callable[[str], str | None]:
+    """What to make of a name by a mapping of whole names and beginnings."""
+
+    def fits(name: str, beginning: str) -> bool:
+        return f"{name}.".startswith(f"{beginning.removesuffix('.')}." if beginning else "")
+
+    for beginning in names:
+        if not any(fits(name, beginning) for name in weights):
+            raise WeightsError(f"names: expected what weights of the file are called, got {beginning!r}")
+
+    def translate(name: str) -> str | None:
+        beginning = max((each for each in names if fits(name, each)), key=len, default=None)
+        if beginning is None:
+            return name
+        new = names[beginning]
+        rest = name[len(beginning.removesuffix(".")) :].removeprefix(".")
+        return None if new is None else ".".join(filter(None, (new.removesuffix("."), rest)))
+
+    return translate
 
 
 def weights_in(path: Path) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import pickle
+import random
 import stat
 import struct
 
@@ -149,6 +150,25 @@ def test_a_damaged_or_mislabelled_file_is_refused_and_nothing_is_loaded(path, da
     np.testing.assert_array_equal(layer[0].weight.value, model(5)[0].weight.value)
 
 
+def test_files_changed_at_random_end_in_our_errors_only(path):
+    """And are as small as they say: nobody gets memory for what a header promises."""
+    whole, rng, texts = path.read_bytes(), random.Random(0), []
+    for _ in range(300):
+        content = bytearray(whole[: rng.randrange(len(whole))] if rng.random() < 0.2 else whole)
+        for _ in range(rng.randrange(1, 4)):
+            place, part = rng.randrange(len(content) + 1), rng.randrange(len(whole))
+            content[place : place + rng.randrange(3)] = rng.choice(
+                [rng.randbytes(2), whole[part : part + 9], b"99999999"]
+            )
+        path.write_bytes(content)
+        try:
+            load(model(5), path, strict=False)
+        except WeightsError as error:
+            texts.append(str(error))
+    assert all(str(path) in text for text in texts)
+    assert 150 < len(texts) < 300
+
+
 @pytest.mark.parametrize("start", [pickle.dumps({"0.weight": 1}), b"PK\x03\x04" + b"\0" * 60], ids=["pickle", "zip"])
 def test_a_file_of_pytorch_is_refused_with_the_way_to_convert_it(path, start):
     path.write_bytes(start)
@@ -169,6 +189,54 @@ def test_a_file_of_another_model_is_refused(path):
         WeightsError, match=r"\.safetensors: Sequential: 1\.weight: expected shape \(3, 4\), got \(2, 4\); 1\.bias"
     ):
         load(Sequential(Dense(3, 4), Dense(4, 3)), path)
+
+
+# ---- other names -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"net.encoder": "0", "net.head": "1"},
+        {"net.encoder.": "0.", "net.head.": "1."},
+        {"net": "", "net.encoder": "0", "net.head.weight": "1.weight", "net.head.bias": "1.bias"},
+        lambda name: name.replace("net.encoder", "0").replace("net.head", "1"),
+    ],
+)
+def test_names_are_translated(tmp_path, names):
+    trained = model()
+    save(Sequential({"net": Sequential({"encoder": trained[0], "head": trained[1]})}), tmp_path / "other")
+    loaded = load(model(5), tmp_path / "other", names=names)
+    for name, value in trained.state_dict().items():
+        np.testing.assert_array_equal(loaded.state_dict()[name], value)
+
+
+def test_all_names_can_go_below_another_and_some_be_left_out(path):
+    larger = Sequential({"net": Sequential(Dense(3, 4, rng=5))})
+    load(larger, path, names={"": "net", "1": None})
+    np.testing.assert_array_equal(larger.state_dict()["net.0.weight"], model().state_dict()["0.weight"])
+
+
+def test_a_beginning_ends_at_a_dot(tmp_path):
+    save(Sequential({"fc": Dense(3, 4, rng=0), "fc1": Dense(4, 2, rng=1)}), tmp_path / "other")
+    load(model(5), tmp_path / "other", names={"fc": "0", "fc1": "1"})
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ({"0": "0", "2": "1"}, "expected what weights of the file are called, got '2'"),
+        ({"0.weigh": "1.weight"}, "expected what weights of the file are called, got '0.weigh'"),
+        ({"0": "1"}, "expected a name for each weight, got '1.(weight|bias)' for two, '1.(weight|bias)' the second"),
+        ({"0": None}, r"got missing keys \['0.weight', '0.bias'\] and unexpected keys \[\]"),
+        (lambda name: None, "got missing keys .*'1.bias'"),
+    ],
+)
+def test_names_that_do_not_fit(path, names, text):
+    other = model(5)
+    with pytest.raises(WeightsError, match=f"model.safetensors: .*{text}"):
+        load(other, path, names=names)
+    np.testing.assert_array_equal(other[0].weight.value, model(5)[0].weight.value)
 
 
 def test_a_file_of_a_newer_format_is_refused(path):
