@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convnet.context import Context
+from convnet.data import as_floats
 from convnet.errors import DataError, DTypeError, SettingError, ShapeError, UnsupportedError
 from convnet.functional import activation, softmax, upsample2d
 from convnet.inference import fuse
@@ -24,7 +25,7 @@ from convnet.inference.probe import last_map, probed
 from convnet.layers import Graph, Layer, Sigmoid, Softmax
 from convnet.settings import Seed, generator, integer, real
 from convnet.shapes import IntPair, pair
-from convnet.training._arrays import as_floats, checked_images
+from convnet.training._arrays import checked_images
 
 __all__ = ["grad_cam", "occlusion", "saliency"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from convnet import load, save
-from convnet.data import DataLoader, Stream
+from convnet.data import DataLoader, ImageFolder, Stream
 from convnet.data.transforms import RandomCrop
 from convnet.errors import SettingError, WeightsError
 from convnet.layers import BatchNorm2d, Conv2d, Dense, Dropout, Flatten, ReLU, Sequential
@@ -39,7 +39,8 @@ OPTIMIZERS = {
 class Training:
     """One training with everything in it that has a state: the same one each time."""
 
-    def __init__(self, optimizer="adamw", average=True, shared=True, hidden=5):
+    def __init__(self, optimizer="adamw", average=True, shared=True, hidden=5, images=None):
+        self.images = images  # a folder instead of arrays
         self.rng = rng = np.random.default_rng(1)  # also of the dropout, if that is shared
         self.model = Sequential(
             Conv2d(1, 2, 3, rng=rng),
@@ -57,7 +58,7 @@ class Training:
         given = {"epochs": EPOCHS, "batch_size": BATCH, "augment": RandomCrop(1), "progress": False} | settings
         checkpoint = None if folder is None else Checkpoint(folder, every=every)
         return self.trainer.fit(
-            data(),
+            data() if self.images is None else ImageFolder(self.images, 6, channels=1, errors="skip"),
             data(12),
             rng=self.rng,
             callbacks=[EarlyStopping(patience=2, min_delta=10), *callbacks],
@@ -115,13 +116,13 @@ def test_a_training_goes_on_from_the_last_checkpoint_not_from_the_step_it_broke_
     assert training.trainer.optimizer.steps == EPOCHS * STEPS
 
 
-def in_a_child(folder, epochs, expected):
+def in_a_child(folder, epochs, expected, images=None, **settings):
     """Start a copy of this process that trains; its exit code is 0 if all ends as expected."""
     child = os.fork()
     if child == 0:
         try:
-            training = Training()
-            training.fit(folder, epochs=epochs)
+            training = Training(images=images)
+            training.fit(folder, epochs=epochs, **settings)
             os._exit(0 if training.outcome() == expected else 1)
         finally:
             os._exit(2)
@@ -159,6 +160,50 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path):
     assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 0
     assert torn, "no kill came in the middle of a save"
     assert not list(folder.glob(".step-*"))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder, some of whose files are broken."""
+    images = pytest.importorskip("PIL.Image", reason="images need Pillow")
+    rng = np.random.default_rng(4)
+    for name in "abc":
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(5):
+            file = tmp_path / "photos" / name / f"{i}.png"
+            images.fromarray(rng.integers(0, 255, (8, 7), np.uint8)).save(file)
+            if i == 2:
+                file.write_bytes(b"")
+    return tmp_path / "photos"
+
+
+@pytest.mark.filterwarnings("ignore:ImageFolder. skipped")
+@pytest.mark.parametrize("step", [1, 5, 11, 12, 13, 20])
+def test_a_training_on_files_goes_on_to_the_same_bits(step, photos, tmp_path):
+    """With batches of one file, of which those that are broken have a place in the epoch too."""
+    whole, settings = Training(images=photos), {"batch_size": 1, "workers": 2}
+    whole.fit(None, **settings)
+    with pytest.raises(MemoryError):
+        Training(images=photos).fit(tmp_path / "run", callbacks=[BreakAt(step)], **settings)
+    training = Training(images=photos)
+    training.fit(tmp_path / "run", callbacks=[BreakAt(0)], **settings)
+    assert training.outcome() == whole.outcome()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills copies of this process")
+@pytest.mark.filterwarnings("ignore:ImageFolder. skipped")
+def test_killed_while_threads_read_files_it_ends_with_the_same_bits(photos, tmp_path):
+    settings = {"batch_size": 2, "workers": 2}
+    whole = Training(images=photos)
+    whole.fit(None, epochs=10, **settings)
+    chance = np.random.default_rng()
+    for _ in range(8):
+        child = in_a_child(tmp_path / "run", 10, whole.outcome(), photos, **settings)
+        time.sleep(chance.uniform(0.005, 0.04))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    child = in_a_child(tmp_path / "run", 10, whole.outcome(), photos, **settings)
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 0
 
 
 def test_ctrl_c_keeps_the_step_it_came_after(tmp_path):

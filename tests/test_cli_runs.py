@@ -119,7 +119,7 @@ def test_evaluate_tells_what_the_training_told(finished_run, capsys):
 def test_evaluate_takes_all_of_other_data(finished_run, tmp_path, capsys):
     paint(tmp_path / "other", 5, size=(20, 30), classes=("green", "red"))
     told = json.loads("\n".join(finished(capsys, "evaluate", finished_run, "--data", tmp_path / "other", "--json")))
-    assert told["images"] == 10
+    assert (told["part"], told["images"]) == ("all", 10)
     assert [each["images"] for each in told["classes"]] == [0, 5, 5]
 
 
@@ -132,6 +132,14 @@ def test_predict_tells_files_and_folders(finished_run, photos, tmp_path, capsys)
     assert rows[0] == ["file", "rank", "class", "probability"]
     assert len(rows) == 1 + 3 * 8
     assert sum(float(row[3]) for row in rows[1:4]) == pytest.approx(1, abs=1e-5)
+
+
+def test_predict_passes_over_hidden_files(finished_run, photos, tmp_path, capsys):
+    for name in ("a/1.png", "a/.2.png", ".trash/3.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(photos / "red" / "1.png", tmp_path / name)
+    (line,) = finished(capsys, "predict", finished_run, tmp_path)
+    assert line.startswith(str(tmp_path / "a" / "1.png"))
 
 
 def test_predict_names_what_it_cannot_read(finished_run, photos, tmp_path, capsys):
@@ -152,6 +160,15 @@ def test_explain_draws_a_picture(method, finished_run, photos, tmp_path, capsys,
     monkeypatch.chdir(tmp_path)
     lines = finished(capsys, "explain", finished_run, photos / "red" / "1.png", "--method", method, "--class", "blue")
     assert re.match(r".*1\.png: blue \d", lines[0])
+    told = json.loads("\n".join(finished(capsys, "explain", finished_run, photos / "red" / "1.png", "--json")))
+    assert {**told, "probability": 0} == {
+        "image": str(photos / "red" / "1.png"),
+        "class": "red",
+        "probability": 0,
+        "method": "grad-cam",
+        "output": "1-grad-cam.png",
+    }
+    assert told["probability"] > 1 / 3
     with PIL.open(tmp_path / f"1-{method}.png") as picture:
         assert picture.format == "PNG"
 

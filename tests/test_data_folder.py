@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from convnet.data import DataLoader, ImageFolder, read_image, stratified_split
+from convnet.data import DataLoader, ImageFolder, image_files, read_image, stratified_split
 from convnet.data.transforms import RandomHorizontalFlip
 from convnet.errors import DataError, DTypeError, SettingError, ShapeError
 
@@ -163,6 +163,27 @@ def test_broken_files_are_left_out_and_listed_once(damaged, workers, size):
     assert re.match(text, str(warning.message))
     assert set(images.broken) == {images.files[number] for number in (1, 5, 15)}
     assert [value for x, _ in loader for value in values(x)] == READABLE  # and no warning: it would be an error here
+
+
+def test_a_batch_without_any_readable_file_keeps_its_place(damaged):
+    loader = DataLoader(ImageFolder(damaged, 4, errors="skip"), batch_size=1, shuffle=False)
+    with pytest.warns(UserWarning, match="skipped"):
+        sizes = [len(x) for x, _ in loader.batches()]
+    assert sizes == [number in READABLE for number in range(16)]
+    assert [len(x) for x, _ in loader.batches(4)] == sizes[4:]
+
+
+def test_image_files(tmp_path):
+    for name in "b/2.png", "b/1.JPG", "b-c.webp", ".b/hidden.png", "b/.hidden/2.png", "b/notes.txt", "b/.3.png":
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert image_files(tmp_path) == [tmp_path / "b" / "1.JPG", tmp_path / "b" / "2.png", tmp_path / "b-c.webp"]
+    assert image_files(str(tmp_path / "b" / ".hidden")) == [tmp_path / "b" / ".hidden" / "2.png"]
+    place = re.escape(str(tmp_path / "absent"))
+    with pytest.raises(
+        DataError, match=rf"^image_files: expected a folder that can be read, got {place}: No such file"
+    ):
+        image_files(tmp_path / "absent")
 
 
 def test_a_file_that_breaks_later_is_told_later(folder):

@@ -218,6 +218,12 @@ def test_a_folder_with_broken_files(folder):
         x, y = ImageFolder(folder, 4, channels=1, errors="skip").load()
     assert trained.evaluate(images) == trained.evaluate((x, y))
     with pytest.raises(
+        DataError, match=r"^Trainer.predict: expected all images, .* left out 1 of batch 0; leave them out"
+    ):
+        trained.predict(images, batch_size=6)
+    whole = images.subset([i for i, file in enumerate(images.files) if file not in images.broken])
+    np.testing.assert_array_equal(trained.predict(whole), trained.predict(x))
+    with pytest.raises(
         DataError, match=r"^read_image: expected a readable image, got .*png: no image of a known format$"
     ):
         fitted(ImageFolder(folder, 4, channels=1))

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from convnet.cli._options import add_json, print_json, set_threads
-from convnet.cli._settings import add_settings
+from convnet.cli._settings import add_settings, given
 
 if TYPE_CHECKING:
     from convnet.cli._data import Images
@@ -45,8 +45,8 @@ def run(options: argparse.Namespace) -> None:
     from convnet.cli._answers import answers
     from convnet.cli._data import files_told, load
     from convnet.cli._subject import subject
+    from convnet.data import as_floats
     from convnet.inference import fuse
-    from convnet.training._arrays import as_floats
 
     about = subject(options)
     set_threads(about.settings.threads)
@@ -56,6 +56,8 @@ def run(options: argparse.Namespace) -> None:
         data = data.split(about.settings.validation, about.settings.seed)
     parts = {"test": data.test, "validation": data.validation, "train": data.train}
     name, images = _part(options.part, parts)
+    if name == "train" and "data" in given(options) and options.part is None:
+        name = "all"  # of a folder that the model was not trained on
     about = replace(about, classes=_names(about.classes, data.classes, about.settings.data))
     _check_shape(about.settings.model, about.model, data.image_shape)
     model, dtype = fuse(about.model), about.model.parameters()[0].dtype

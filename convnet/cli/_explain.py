@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convnet.cli._options import set_threads
+from convnet.cli._options import add_json, print_json, set_threads
 from convnet.cli._settings import add_settings
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   convnet explain runs/photos portrait.jpg
   convnet explain runs/photos portrait.jpg --method occlusion --class dog --output dog.png
   convnet explain lenet.safetensors digit.png --method saliency
+  convnet explain runs/photos portrait.jpg --json | jq -r .output
 
 exit codes: 0 done, 2 bad input or a file that cannot be written."""
 
@@ -47,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", metavar="PATH", help="file to write (default: IMAGE-METHOD.png in this folder)")
     add_settings(parser, only=("model", "model_options", "image_size", "fit", "threads"))
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -56,11 +58,10 @@ def run(options: argparse.Namespace) -> None:
     from convnet import plot
     from convnet.cli._run_folder import check_writable
     from convnet.cli._subject import subject
-    from convnet.data import read_image
+    from convnet.data import as_floats, read_image
     from convnet.errors import SettingError
     from convnet.functional import softmax
     from convnet.serialization import replace
-    from convnet.training._arrays import as_floats
 
     output = Path(options.output or f"{Path(options.image).stem}-{options.method}.png")
     if output.exists() and output.samefile(options.image):
@@ -80,7 +81,11 @@ def run(options: argparse.Namespace) -> None:
     figure.axes[0].set_title(f"{name} {100 * probabilities[label]:.1f} %, {options.method}", fontsize=9)
     figure.savefig(file, format="png")
     replace(output.resolve(), file.getvalue())
-    print(f"{options.image}: {name} {100 * probabilities[label]:.2f} %, {options.method} in {output}")
+    if options.json:
+        told = {"image": options.image, "class": name, "probability": float(probabilities[label])}
+        print_json({**told, "method": options.method, "output": str(output)})
+    else:
+        print(f"{options.image}: {name} {100 * probabilities[label]:.2f} %, {options.method} in {output}")
 
 
 def _label(name: str | None, about: "Subject", probabilities: "np.ndarray") -> int:

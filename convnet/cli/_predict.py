@@ -76,6 +76,7 @@ def _answers(about: "Subject", paths: Sequence[str], broken: dict[str, str]) -> 
 
     import numpy as np
 
+    from convnet.data import as_floats
     from convnet.functional import softmax
     from convnet.inference import Predictor
 
@@ -90,27 +91,27 @@ def _answers(about: "Subject", paths: Sequence[str], broken: dict[str, str]) -> 
                 if image is not None
             ]
             if read:
-                x = np.stack([image for _, image in read]).astype(np.float32) / 255
+                x = as_floats(np.stack([image for _, image in read]))
                 yield from zip((file for file, _ in read), softmax(predictor(x)), strict=True)
 
 
 def _files(paths: Sequence[str], broken: dict[str, str]) -> Iterator[str]:
     """The image files among the paths and below them."""
-    from convnet.data._folder import SUFFIXES
+    from convnet.data import image_files
+    from convnet.errors import DataError
 
     for path in paths:
         if not os.path.isdir(path):
             yield path
             continue
-        found = [
-            os.path.join(folder, name)
-            for folder, _, names in os.walk(path)
-            for name in names
-            if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
-        ]
+        try:
+            found = image_files(path)
+        except DataError as error:
+            broken[path] = str(error).removeprefix("image_files: ")
+            continue
         if not found:
             broken[path] = "expected images in this folder, got none"
-        yield from sorted(found)
+        yield from map(str, found)
 
 
 def _read(file: str, about: "Subject", broken: dict[str, str]) -> Any:

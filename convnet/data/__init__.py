@@ -5,7 +5,8 @@ Published data sets are ``((x, y), (x_test, y_test))``: images uint8 of shape (n
 
 from convnet.data._cifar10 import cifar10
 from convnet.data._digits import digits
-from convnet.data._folder import ImageFolder
+from convnet.data._floats import as_floats
+from convnet.data._folder import ImageFolder, image_files
 from convnet.data._idx import read_idx
 from convnet.data._image import read_image
 from convnet.data._labels import class_weights, one_hot, stratified_split
@@ -17,10 +18,12 @@ __all__ = [
     "DataLoader",
     "ImageFolder",
     "Stream",
+    "as_floats",
     "cifar10",
     "class_weights",
     "digits",
     "fashion_mnist",
+    "image_files",
     "mnist",
     "one_hot",
     "read_idx",

@@ -15,7 +15,7 @@ from convnet.data._loader import DataLoader
 from convnet.data._size import Size
 from convnet.errors import DataError, DTypeError, SettingError, ShapeError
 
-__all__ = ["ImageFolder"]
+__all__ = ["ImageFolder", "image_files"]
 
 SUFFIXES = {".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -102,7 +102,7 @@ class ImageFolder:
             raise SettingError(f"ImageFolder errors: expected 'raise' or 'skip', got {errors!r}")
         found = _subfolders(self.folder)
         self.classes = _named_classes(classes, found, self.folder)
-        names = {name: _images(self.folder / name) if name in found else [] for name in self.classes}
+        names = {name: _images(self.folder / name, "ImageFolder") if name in found else [] for name in self.classes}
         empty = [name for name in found if not names[name]]
         if empty:
             raise DataError(f"ImageFolder: expected images in {self.folder / empty[0]}, got none ({_kinds()})")
@@ -267,19 +267,48 @@ def _named_classes(classes: Sequence[str] | None, found: list[str], folder: Path
     return names
 
 
-def _images(folder: Path) -> list[Path]:
-    """All image files below a folder, sorted by their paths on any system."""
-    files = sorted(_walk(folder), key=lambda file: file.split(os.sep))
+def image_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the image files in a folder and the folders in it, by their suffixes, sorted by their paths on any system.
+
+    Files and folders whose names begin with a dot are passed over.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    list of Path
+        Each begins with ``folder``.
+
+    Raises
+    ------
+    DataError
+        If a folder cannot be listed.
+
+    Examples
+    --------
+    >>> for name in "b/2.png", "b/1.jpg", "a.webp", ".b/hidden.png", "b/notes.txt":
+    ...     path = Path("holiday", name)
+    ...     path.parent.mkdir(parents=True, exist_ok=True)
+    ...     path.touch()
+    >>> [file.as_posix() for file in image_files("holiday")]
+    ['holiday/a.webp', 'holiday/b/1.jpg', 'holiday/b/2.png']
+    """
+    return _images(Path(folder), "image_files")
+
+
+def _images(folder: Path, who: str) -> list[Path]:
+    files = sorted(_walk(folder, who), key=lambda file: file.split(os.sep))
     return [Path(file) for file in files]
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def _walk(folder: Path, who: str) -> Iterator[str]:
     """As text: making paths and asking them for their suffix would take most of the time."""
 
     def refuse(error: OSError) -> None:
-        raise DataError(
-            f"ImageFolder: expected a folder that can be read, got {error.filename}: {error.strerror}"
-        ) from error
+        text = f"{who}: expected a folder that can be read, got {error.filename}: {error.strerror}"
+        raise DataError(text) from error
 
     for path, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]

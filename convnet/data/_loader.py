@@ -143,10 +143,10 @@ class DataLoader:
         return -(-self.images // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.batches()
+        return filter(_has_images, self.batches())
 
     def batches(self, first: int = 0) -> Iterator[Batch]:
-        """One pass from batch number ``first`` on: the batches are those of a whole pass."""
+        """One pass from batch number ``first`` on: the batches are those of a whole pass, also where one is empty."""
         n = self.images
         order = self.rng.permutation(n) if self.shuffle else None if self._sliced else np.arange(n)
         seed = 0 if self.augment is None and self.mix is None else int(self.rng.integers(2**63))
@@ -154,7 +154,7 @@ class DataLoader:
 
     def _pass(self, prepare: Callable[[int], Batch], numbers: Iterable[int]) -> Iterator[Batch]:
         batches = ahead(prepare, numbers, self.workers) if self.workers else map(prepare, numbers)
-        yield from filter(_has_images, batches)
+        yield from batches
         if hasattr(self.x, "end_pass"):
             self.x.end_pass()
 

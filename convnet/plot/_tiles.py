@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convnet.data import as_floats
 from convnet.errors import ShapeError
 from convnet.inference.probe import probed
 from convnet.layers import Layer
 from convnet.parameter import Parameter
 from convnet.plot._figure import new_figure, show
 from convnet.settings import integer
-from convnet.training._arrays import as_floats, checked_images
+from convnet.training._arrays import checked_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,23 +9,10 @@ from convnet.data.transforms import Transform
 from convnet.errors import DataError, DTypeError, ShapeError
 from convnet.layers import Layer
 
-__all__ = ["Data", "as_floats", "check_batches", "checked_data", "checked_images", "checked_images_after"]
+__all__ = ["Data", "check_batches", "checked_data", "checked_images", "checked_images_after"]
 
 Data: TypeAlias = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike | None]
 """Images, targets, and weights of the images."""
-
-
-def as_floats(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Scale uint8 images to ``x / 255``, channels-last in memory; leave others as they are."""
-    if x.dtype != np.uint8:
-        return x
-    if x.ndim == 4:
-        n, c, h, w = x.shape
-        out = np.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
-    else:
-        out = np.empty(x.shape, dtype)
-    scaled: np.ndarray = np.divide(x, dtype.type(255), out=out)
-    return scaled
 
 
 def checked_images(who: str, x: ArrayLike, model: Layer, dtype: np.dtype[Any]) -> np.ndarray:

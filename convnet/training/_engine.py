@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convnet.data import as_floats
 from convnet.errors import SettingError, WeightsError
 from convnet.inference import fuse
 from convnet.layers import Layer
@@ -13,7 +14,6 @@ from convnet.losses import Loss, weighted_loss
 from convnet.metrics import Metric
 from convnet.optim import Optimizer
 from convnet.settings import integer
-from convnet.training._arrays import as_floats
 from convnet.training._average import WeightAverage
 from convnet.training._batches import Batches
 from convnet.training._gradients import add_gradients

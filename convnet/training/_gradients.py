@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from convnet.context import Context
+from convnet.data import as_floats
 from convnet.errors import DivergedError
 from convnet.layers import Layer
 from convnet.losses import Loss, auxiliary_loss, weighted_loss
-from convnet.training._arrays import as_floats
 
 __all__ = ["add_gradients"]
 

@@ -126,6 +126,9 @@ class Run:
 
     def _step(self, x: Any, y: Any, weights: Any = None) -> None:
         trainer = self.trainer
+        if len(x) == 0:  # none of its files can be read, but it has its place in the epoch
+            self._done += 1
+            return
         try:
             loss, outputs = trainer.update(x, y, self.accumulate, weights)
         except DivergedError as error:

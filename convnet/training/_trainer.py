@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convnet.data import DataLoader, Stream
+from convnet.data import DataLoader, Stream, as_floats
 from convnet.data._loader import Items, is_data_set
 from convnet.data.transforms import Transform
-from convnet.errors import SettingError, ShapeError
+from convnet.errors import DataError, SettingError, ShapeError
 from convnet.functional import softmax
 from convnet.settings import Seed, integer, real
-from convnet.training._arrays import as_floats, checked_images
+from convnet.training._arrays import checked_images
 from convnet.training._batches import AnyData, Batches, checked_batches
 from convnet.training._checkpoint import Checkpoint, checked_checkpoint
 from convnet.training._engine import Engine
@@ -334,6 +334,8 @@ class Trainer(Engine):
         ------
         SettingError, ShapeError, DTypeError
             If ``batch_size`` or ``x`` is wrong.
+        DataError
+            If a data set leaves out images: rows would no longer tell which image they are of.
         """
         size = integer(batch_size, "Trainer.predict batch_size")
         parts = self._images("Trainer.predict", x, size)
@@ -343,7 +345,10 @@ class Trainer(Engine):
         """Images in parts, at least one part."""
         is_array = isinstance(x, list) or hasattr(x, "__array__")
         if isinstance(x, DataLoader | Stream) or (is_data_set(x) and not is_array):
-            for images, *_ in checked_batches(who, x, self.model, self._dtype, size):
+            batches = checked_batches(who, x, self.model, self._dtype, size)
+            for number, (images, *_) in enumerate(batches.batches()):
+                if isinstance(batches, DataLoader):
+                    _check_whole(who, images, number, batches)
                 yield images
         else:
             images = checked_images(who, x, self.model, self._dtype)
@@ -367,3 +372,12 @@ class Trainer(Engine):
         if logits.ndim != 2:
             raise ShapeError(f"Trainer.predict_proba: expected outputs of shape (n, classes), got {logits.shape}")
         return softmax(logits)
+
+
+def _check_whole(who: str, images: np.ndarray, number: int, loader: DataLoader) -> None:
+    expected = min(loader.batch_size, loader.images - number * loader.batch_size)
+    if len(images) < expected:
+        raise DataError(
+            f"{who}: expected all images, got a data set that left out {expected - len(images)} of batch {number}; "
+            "leave them out before, as by ImageFolder.subset"
+        )
