@@ -153,7 +153,12 @@ class Settings:
     )
     seed: int = _setting(0, natural, "N", "of weights, order, changes and parts")
     workers: int = _setting(1, natural, "N", "threads that read and change images")
-    tensorboard: bool = _setting(False, _flag, "", "write figures for TensorBoard too, into the folder of --run")
+    tensorboard: bool = _setting(
+        False,
+        _flag,
+        "",
+        "write figures for TensorBoard too, which tensorboard --logdir shows, into the folder of --run",
+    )
     find_learning_rate: bool = _setting(
         False, _flag, "", "do not train, but try rising learning rates for some steps, and suggest one for --lr"
     )

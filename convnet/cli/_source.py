@@ -44,13 +44,16 @@ class Source:
         value = self.values[name]
         if self.file is not None:
             return f"{name} = {toml(value)} in {self.file}"
-        return option_name(name) if value is True else f"{option_name(name)} {_word(value)}"
+        return " ".join(option_name(name) + word for word in _words(value))
 
 
-def _word(value: Any) -> str:
+def _words(value: Any) -> list[str]:
+    """What follows an option, each time that it is given."""
     if isinstance(value, Mapping):
-        return " ".join(f"{name}={each}" for name, each in value.items())
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        return [f" {name}={each}" for name, each in value.items()]
+    if value is True:
+        return [""]
+    return [f" {','.join(map(str, value)) if isinstance(value, tuple) else value}"]
 
 
 def check_same(run: Settings, sources: Sequence[Source], folder: Path) -> None:

@@ -61,7 +61,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     places = parser.add_argument_group("files")
     places.add_argument("--config", metavar="FILE", help="read settings from a TOML file; options win over it")
     places.add_argument("--run", dest="folder", metavar="FOLDER", help="keep everything about the training there")
-    places.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the folder of --run")
+    places.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint of the run in --run, with its settings"
+    )
     places.add_argument(
         "--output", metavar="PATH", help="file for the weights, without --run (default: MODEL.safetensors)"
     )
