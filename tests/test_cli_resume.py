@@ -88,6 +88,16 @@ def test_a_run_goes_on_with_no_other_images(folder, capsys):
     assert line == "convnet train: expected subfolders blue, green, red in photos, got also rot\n"
 
 
+def test_a_run_goes_on_without_the_file_it_began_from(folder, capsys):
+    (folder / "run" / "best.safetensors").rename("known")
+    arguments = ["train", "--data", "photos", *SMALL, *KEPT, "--pretrained", "known", "--freeze-until", "layer3"]
+    for name, epochs in (("whole", "2"), ("other", "1")):
+        finished(capsys, *arguments, "--epochs", epochs, "--run", name)
+    (folder / "known").unlink()
+    finished(capsys, "train", "--run", "other", "--resume", "--epochs", "2", "--quiet")
+    assert same_weights(*(max(folder.glob(f"{name}/step-*")) for name in ("other", "whole")))
+
+
 def test_a_run_that_was_killed_in_its_first_epoch_begins_with_its_settings(folder, capsys):
     for path in folder.glob("run/step-*"):
         path.unlink()

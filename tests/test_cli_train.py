@@ -86,6 +86,13 @@ def test_pretrained_weights_go_on_with_their_normalisation(imagenet, photos, tmp
     assert not any(name.startswith("normalize") for name in load_file(tmp_path / "b"))
 
 
+def test_a_layer_to_freeze_until_that_is_not_there(imagenet, photos, tmp_path, capsys):
+    arguments = ["train", "--data", photos, *SMALL, "--pretrained", imagenet / "best.safetensors"]
+    line = refused(capsys, *arguments, "--freeze-until", "head", "--output", tmp_path / "x")
+    assert line.startswith("convnet train: --freeze-until: expected the name of a layer among conv1, bn1, ")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_normalisation_of_the_data_is_that_of_the_training_images(rng, tmp_path, capsys):
     x = rng.integers(0, 256, (70, 2, 5, 4), np.uint8)
     x[:, 1] = 255

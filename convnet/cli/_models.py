@@ -14,6 +14,7 @@ from convnet.models import MODELS
 from convnet.serialization import weights_in
 
 __all__ = [
+    "frozen_until",
     "head",
     "load_weights",
     "made",
@@ -120,15 +121,13 @@ def normalization_in_file(file: Path) -> Normalization | None:
     return normalization_in(_read(file))
 
 
-def pretrained(model: Sequential, name: str, file: Path, until: str | None) -> Sequential:
-    """The model with weights from a file, but for a last layer of another size, and frozen before a layer.
+def pretrained(model: Graph, name: str, file: Path) -> None:
+    """Read weights from a file into a model, but for a last layer of another size.
 
     Raises
     ------
     WeightsError
         If the file is damaged, or of another architecture.
-    SettingError
-        If there is no such layer.
     """
     weights, fresh = without_normalization(_read(file)), model.state_dict()
     layer = head(model).rpartition(".")[0]
@@ -136,12 +135,20 @@ def pretrained(model: Sequential, name: str, file: Path, until: str | None) -> S
         if key in weights and key in fresh and weights[key].shape != fresh[key].shape:
             weights[key] = fresh[key]
     _fill(model, weights, name, file)
-    if until is None:
-        return model
+
+
+def frozen_until(model: Sequential, layer: str) -> Sequential:
+    """The model whose layers before one keep their weights.
+
+    Raises
+    ------
+    SettingError
+        If there is no such layer.
+    """
     try:
-        return cast("Sequential", freeze(model, until))  # it keeps the kind
+        return cast("Sequential", freeze(model, layer))  # it keeps the kind
     except SettingError as error:
-        raise SettingError(f"--freeze-until: {error}") from None
+        raise SettingError(f"--freeze-until: {str(error).removeprefix('freeze until: ')}") from None
 
 
 def head(model: Graph) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convnet.cli._data import Data, Images
-from convnet.cli._models import made_for, normalization_in_file, pretrained
+from convnet.cli._models import frozen_until, made_for, normalization_in_file, pretrained
 from convnet.cli._normalize import OF_DATA, Normalization, normalization_named, normalization_of, normalized
 from convnet.cli._settings import EPOCHS, RATES, Settings
 from convnet.data import DataLoader, ImageFolder, class_weights
@@ -99,11 +99,15 @@ def normalization(settings: Settings, data: Data) -> Normalization | None:
     return normalization_named(settings.normalize or "none", data.image_shape[0])
 
 
-def model(settings: Settings, data: Data, images: Normalization | None, rng: np.random.Generator) -> Sequential:
-    """The model to train on images that are normalised so."""
+def model(
+    settings: Settings, data: Data, images: Normalization | None, rng: np.random.Generator, goes_on: bool
+) -> Sequential:
+    """The model to train on images that are normalised so; its weights are still to come if it ``goes_on``."""
     made = made_for(settings.model, settings.model_options, data.image_shape, len(data.classes), rng)
-    if settings.pretrained is not None:
-        made = pretrained(made, settings.model, Path(settings.pretrained), settings.freeze_until)
+    if settings.pretrained is not None and not goes_on:
+        pretrained(made, settings.model, Path(settings.pretrained))
+    if settings.freeze_until is not None:
+        made = frozen_until(made, settings.freeze_until)
     return normalized(made, images, trains=True)
 
 

@@ -55,7 +55,8 @@ class Training:
         self.rng = np.random.default_rng(settings.seed)
         with files_told():
             self.normalization = self._normalization()
-        model = _recipe.model(settings, data, self.normalization, self.rng)
+        goes_on = options.resume and folder is not None and bool(folder.checkpoints())
+        model = _recipe.model(settings, data, self.normalization, self.rng, goes_on)
         optimizer = _recipe.optimizer(settings, _recipe.batches_an_epoch(data.train, settings.batch_size))
         average = WeightAverage(model, settings.average) if settings.average else None
         self.trainer = Trainer(model, _recipe.loss(settings, data), optimizer, average=average)
