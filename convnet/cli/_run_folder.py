@@ -132,11 +132,11 @@ class RunFolder:
             shape = tuple(map(int, content["image_shape"]))
             channels, height, width = shape
             classes = tuple(map(str, content["classes"]))
-            of_images = content.get("normalization")  # runs of old have none
-            normalization = of_images and Normalization(*(tuple(map(float, of_images[key])) for key in ("mean", "std")))
-            shape = channels, height, width
-            return Described(content["model"], content["options"], shape, classes, content["fit"], normalization)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            given = content["normalization"]
+            normalization = given and Normalization(*(tuple(map(float, given[key])) for key in ("mean", "std")))
+            image = channels, height, width
+            return Described(content["model"], content["options"], image, classes, content["fit"], normalization)
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{self.model}: expected what a run has written, got a damaged file: {error!r}") from error
 
 
