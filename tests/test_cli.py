@@ -123,6 +123,9 @@ def test_every_setting_is_an_option(capsys):
         (["train", "--data", "cats"], "convnet train: argument --data: invalid choice: 'cats' (choose from "),
         (["train", "--epochs", "0"], "argument --epochs: expected an integer of at least 1, got '0'"),
         (["train", "--batch-size", "2.5"], "argument --batch-size: expected an integer of at least 1, got '2.5'"),
+        (["train", "--threads", "5000"], "convnet train: --threads: expected 1 to 4096 threads, got 5000"),
+        (["train", "--mixup", "-1"], "argument --mixup: expected a number of at least 0, got '-1'"),
+        (["train", "--normalize", "1/0"], "argument --normalize: expected none, imagenet, cifar10, dataset, or means/"),
         (["train", "--threads", "no"], "argument --threads: expected an integer of at least 1, got 'no'"),
         (["train", "--seed", "-1"], "argument --seed: expected an integer of at least 0, got '-1'"),
         (["train", "--lr", "nan"], "argument --lr: expected a number above 0, got 'nan'"),
@@ -170,5 +173,6 @@ def test_a_rate_that_diverges_is_one_line(tmp_path, capsys):
     arguments = ["train", "--optimizer", "sgd", "--lr", "1e30", "--epochs", "1", "--quiet", "--output", tmp_path / "x"]
     with np.errstate(all="ignore"):
         line = refused(capsys, *arguments)
-    assert line.startswith("convnet train: Trainer.fit: epoch 1, step ")
+    says = r"convnet train: epoch 1, step \d+: expected a finite loss, got (nan|inf); try a --lr below 1e\+30\n"
+    assert re.fullmatch(says, line)
     assert list(tmp_path.iterdir()) == []

@@ -98,12 +98,6 @@ def test_the_configuration_repeats_the_run(finished_run, tmp_path, capsys):
     assert not same_weights(finished_run / "best.safetensors", tmp_path / "other" / "best.safetensors")
 
 
-def test_a_run_that_is_resumed_goes_on(finished_run, tmp_path, capsys):
-    folder = shutil.copytree(finished_run, tmp_path / "run")
-    finished(capsys, "train", "--run", folder, "--resume", "--quiet", "--epochs", "4", "--schedule", "constant")
-    assert [line.split(",")[0] for line in (folder / "log.csv").read_text().splitlines()[1:]] == ["1", "2", "3", "4"]
-
-
 def test_evaluate_tells_what_the_training_told(finished_run, capsys):
     told = json.loads("\n".join(finished(capsys, "evaluate", finished_run, "--json")))
     assert told["part"] == "validation"

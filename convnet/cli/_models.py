@@ -3,16 +3,27 @@
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from convnet.cli._normalize import Normalization, normalization_in, normalized, without_normalization
 from convnet.errors import SettingError, ShapeError, WeightsError
 from convnet.layers import Graph, Sequential, freeze
 from convnet.models import MODELS
 from convnet.serialization import weights_in
 
-__all__ = ["head", "load_weights", "made", "made_for", "made_like", "pretrained", "takes_channels"]
+__all__ = [
+    "frozen_until",
+    "head",
+    "load_weights",
+    "made",
+    "made_for",
+    "made_like",
+    "normalization_in_file",
+    "pretrained",
+    "takes_channels",
+]
 
 
 def made(name: str, options: Mapping[str, Any], rng: int | np.random.Generator) -> Sequential:
@@ -83,7 +94,7 @@ def made_like(name: str, options: Mapping[str, Any], file: Path) -> Sequential:
         sizes["classes"] = len(weights[last])
     if first in weights and weights[first].ndim == 4 and takes_channels(name) and "in_channels" not in options:
         sizes["in_channels"] = weights[first].shape[1]
-    fitting = made(name, {**sizes, **options}, rng=0)
+    fitting = normalized(made(name, {**sizes, **options}, rng=0), normalization_in(weights))
     _fill(fitting, weights, name, file)
     return fitting
 
@@ -99,28 +110,45 @@ def load_weights(model: Graph, name: str, file: Path) -> None:
     _fill(model, _read(file), name, file)
 
 
-def pretrained(model: Graph, name: str, file: Path, until: str | None) -> Graph:
-    """The model with weights from a file, but for a last layer of another size, and frozen before a layer.
+def normalization_in_file(file: Path) -> Normalization | None:
+    """What the weights in a file were trained with.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged.
+    """
+    return normalization_in(_read(file))
+
+
+def pretrained(model: Graph, name: str, file: Path) -> None:
+    """Read weights from a file into a model, but for a last layer of another size.
 
     Raises
     ------
     WeightsError
         If the file is damaged, or of another architecture.
-    SettingError
-        If there is no such layer.
     """
-    weights, fresh = _read(file), model.state_dict()
+    weights, fresh = without_normalization(_read(file)), model.state_dict()
     layer = head(model).rpartition(".")[0]
     for key in (f"{layer}.weight", f"{layer}.bias"):
         if key in weights and key in fresh and weights[key].shape != fresh[key].shape:
             weights[key] = fresh[key]
     _fill(model, weights, name, file)
-    if until is None:
-        return model
+
+
+def frozen_until(model: Sequential, layer: str) -> Sequential:
+    """The model whose layers before one keep their weights.
+
+    Raises
+    ------
+    SettingError
+        If there is no such layer.
+    """
     try:
-        return freeze(model, until)
+        return cast("Sequential", freeze(model, layer))  # it keeps the kind
     except SettingError as error:
-        raise SettingError(f"--freeze-until: {error}") from None
+        raise SettingError(f"--freeze-until: {str(error).removeprefix('freeze until: ')}") from None
 
 
 def head(model: Graph) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,10 @@ from convnet.cli._answers import Answers, Mistake
 from convnet.cli._chart import chart
 from convnet.cli._data import Data
 from convnet.cli._page import page, section, table, tiles
+from convnet.cli._recipe import number
 from convnet.cli._settings import Settings
+from convnet.layers import Frozen, Layer
+from convnet.parameter import Parameter
 from convnet.versions import show_versions
 
 if TYPE_CHECKING:
@@ -68,19 +71,6 @@ class Report:
             ),
         )
 
-    def curves_png(self) -> bytes | None:
-        """The curves as a picture; None without matplotlib."""
-        from convnet import plot
-        from convnet.errors import UnsupportedError
-
-        try:
-            figure = plot.history(self.history)
-        except UnsupportedError:
-            return None
-        file = io.BytesIO()
-        figure.savefig(file, format="png")
-        return file.getvalue()
-
     def _best(self) -> int | None:
         return self.history.best(self.settings.monitor or self.history.monitored) if self.history else None
 
@@ -92,12 +82,10 @@ class Report:
         ]
         if told.top_5 is not None:
             figures.append(("right class among the first five", f"{100 * told.top_5:.2f} %"))
-        train = self.data.train
-        n = len(train[1]) if isinstance(train, tuple) else len(train)
-        figures.append((f"training {self.data.noun}", f"{n:,}"))
+        figures.append((f"training {self.data.noun}", f"{number(self.data.train):,}"))
         if best is not None:
             figures.append((f"epochs, the best one number {best + 1}", str(len(self.history))))
-        figures.append(("parameters", f"{sum(p.size for p in self.trainer.model.parameters()):,}"))
+        figures.append(_parameters(self.trainer.model))
         figures.append(("training time", _time(sum(epoch.seconds for epoch in self.history))))
         return figures
 
@@ -177,6 +165,20 @@ class Report:
         values: dict[str, Any] = {each.name: getattr(self.settings, each.name) for each in fields(Settings)}
         values |= dict(values.pop("model_options"))
         return _words({name.replace("_", " "): _word(value) for name, value in values.items()})
+
+
+def _parameters(model: Layer) -> tuple[str, str]:
+    """How many there are, and how many are trained."""
+    trained = sum(parameter.size for parameter in model.parameters())
+    frozen = sum(parameter.size for parameter in _frozen(model))
+    return (f"parameters, {trained:,} of them trained" if frozen else "parameters", f"{trained + frozen:,}")
+
+
+def _frozen(layer: Layer) -> Iterator[Parameter]:
+    if isinstance(layer, Frozen):
+        yield from layer.layer.parameters()
+    for _, child in layer.named_children():
+        yield from _frozen(child)
 
 
 def _side_by_side(*parts: str, when: bool = True) -> str:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from convnet.cli._normalize import Normalization
 from convnet.cli._settings import Settings, read_settings, write_settings
 from convnet.errors import DataError, SettingError
 from convnet.serialization import replace
@@ -23,14 +25,16 @@ class Described:
     image_shape: tuple[int, int, int]
     classes: tuple[str, ...]
     fit: str
+    normalization: Normalization | None
 
 
 class RunFolder:
     """Where the files of a run are.
 
     ``config.toml`` has all settings, ``model.json`` what it takes to use the model, ``log.csv`` a line an epoch,
-    ``best.safetensors`` the best weights, ``step-*.safetensors`` the last checkpoints; at the end come ``report.html``
-    and, with matplotlib, ``curves.png``.
+    ``best.safetensors`` the best weights, ``step-*.safetensors`` the last checkpoints, ``tensorboard`` the events for
+    TensorBoard, if wanted; at the end come ``report.html`` and, with matplotlib, ``curves.png``. Before a run there may
+    be ``learning_rates.json`` and ``learning_rates.png``: how the loss took rising rates.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -39,6 +43,8 @@ class RunFolder:
         self.best, self.report, self.curves = (
             self.path / name for name in ("best.safetensors", "report.html", "curves.png")
         )
+        self.rates, self.rates_picture = (self.path / f"learning_rates.{kind}" for kind in ("json", "png"))
+        self.events = self.path / "tensorboard"
         self._new = self._begun_here = not self.path.exists()
 
     def check(self, resume: bool) -> None:
@@ -52,7 +58,7 @@ class RunFolder:
         if not self._new and not self.path.is_dir():
             raise SettingError(f"--run: expected a folder, got the file {self.path}")
         check_writable("--run", self.path)
-        self._begun_here = self._new or not any(self.path.iterdir())
+        self._begun_here = self._new or set(self.path.iterdir()) <= {self.rates, self.rates_picture}
         if self._begun_here:
             return
         if not self.config.is_file():
@@ -64,7 +70,13 @@ class RunFolder:
         """The checkpoints, the last one last."""
         return sorted(self.path.glob("step-*.safetensors"))
 
-    def begin(self, settings: Settings, image_shape: tuple[int, ...], classes: tuple[str, ...]) -> None:
+    def begin(
+        self,
+        settings: Settings,
+        image_shape: tuple[int, ...],
+        classes: tuple[str, ...],
+        normalization: Normalization | None,
+    ) -> None:
         """Write the files that are there from the beginning."""
         described = {
             "model": settings.model,
@@ -72,14 +84,15 @@ class RunFolder:
             "image_shape": list(image_shape),
             "classes": list(classes),
             "fit": settings.fit,
+            "normalization": None if normalization is None else asdict(normalization),
         }
-        self.path.mkdir(parents=True, exist_ok=True)
         self.write(self.config, write_settings(settings))
         self.write(self.model, json.dumps(described, ensure_ascii=False) + "\n")
 
     @staticmethod
     def write(file: Path, content: str | bytes) -> None:
-        """Write a file as a whole."""
+        """Write a file of the folder, which is made if need be, as a whole."""
+        file.parent.mkdir(parents=True, exist_ok=True)
         replace(file.resolve(), content.encode() if isinstance(content, str) else content)
 
     def give_up(self) -> None:
@@ -88,6 +101,7 @@ class RunFolder:
             return
         for file in (self.config, self.model, self.log):
             file.unlink(missing_ok=True)
+        shutil.rmtree(self.events, ignore_errors=True)
         if self._new and self.path.is_dir() and not any(self.path.iterdir()):
             self.path.rmdir()
 
@@ -118,7 +132,10 @@ class RunFolder:
             shape = tuple(map(int, content["image_shape"]))
             channels, height, width = shape
             classes = tuple(map(str, content["classes"]))
-            return Described(content["model"], content["options"], (channels, height, width), classes, content["fit"])
+            given = content["normalization"]
+            normalization = given and Normalization(*(tuple(map(float, given[key])) for key in ("mean", "std")))
+            image = channels, height, width
+            return Described(content["model"], content["options"], image, classes, content["fit"], normalization)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{self.model}: expected what a run has written, got a damaged file: {error!r}") from error
 

@@ -1,6 +1,7 @@
 """The settings of a training: options of the command line, keys of a TOML file, and the file that a run leaves."""
 
 import argparse
+import difflib
 import json
 import os
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from convnet.cli._normalize import check_normalization
 from convnet.cli._options import Check, add_model_options, among, count, fraction, natural, number, rate, size
 from convnet.errors import SettingError
 from convnet.models import MODELS
@@ -20,7 +22,9 @@ __all__ = [
     "add_settings",
     "given",
     "merged",
+    "option_name",
     "read_settings",
+    "toml",
     "write_settings",
 ]
 
@@ -37,7 +41,7 @@ FIGURES = ("val_accuracy", "val_loss", "accuracy", "loss")
 
 def data_name(text: Any) -> str:
     """A data set that convnet knows, or a folder."""
-    if text not in DATA_SETS and not os.path.isdir(text):
+    if not isinstance(text, str) or (text not in DATA_SETS and not os.path.isdir(text)):
         names = ", ".join(DATA_SETS)
         raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {names}, or give a folder of images)")
     return str(text)
@@ -106,6 +110,17 @@ class Settings:
         f"random changes of training images: {', '.join(AUGMENTS)} (default: flip-crop for cifar10, flip for folders, "
         "affine for the rest)",
     )
+    mixup: float = _setting(
+        0.0, number, "ALPHA", "mix training images, and their labels, with others: 0.2 a little, 1 much; 0 does not"
+    )
+    normalize: str | None = _setting(
+        None,
+        check_normalization,
+        "NAME",
+        "mean and deviation that images are normalised by, in a first layer that is saved with the weights: none, "
+        "imagenet, cifar10, dataset (those of the training images), or numbers a channel, as in 0.5/0.25 (default: as "
+        "the file of --pretrained, else none)",
+    )
     epochs: int | None = _setting(None, count, "N", f"passes over the training images (default: {_listed(EPOCHS)})")
     batch_size: int = _setting(64, count, "N", "images a step")
     accumulate: int = _setting(1, count, "N", "parts that a batch is computed in, to need less memory")
@@ -138,16 +153,31 @@ class Settings:
     )
     seed: int = _setting(0, natural, "N", "of weights, order, changes and parts")
     workers: int = _setting(1, natural, "N", "threads that read and change images")
+    tensorboard: bool = _setting(
+        False,
+        _flag,
+        "",
+        "write figures for TensorBoard too, which tensorboard --logdir shows, into the folder of --run",
+    )
+    find_learning_rate: bool = _setting(
+        False, _flag, "", "do not train, but try rising learning rates for some steps, and suggest one for --lr"
+    )
     threads: int | None = _setting(None, count, "N", "threads that compute (default: the CPUs this process may use)")
 
 
 _GROUPS = {
     "model": ("model", "model_options", "pretrained", "freeze_until"),
-    "data": ("data", "image_size", "fit", "channels", "broken", "validation", "augment", "workers"),
-    "training": ("epochs", "batch_size", "accumulate", "label_smoothing", "balance", "patience", "monitor", "seed"),
+    "data": (
+        *("data", "image_size", "fit", "channels", "broken", "validation"),
+        *("normalize", "augment", "mixup", "workers"),
+    ),
+    "training": (
+        *("epochs", "batch_size", "accumulate", "label_smoothing", "balance", "patience", "monitor", "seed"),
+        "tensorboard",
+    ),
     "optimizer": (
-        *("optimizer", "lr", "momentum", "weight_decay", "schedule", "step_epochs", "step_factor", "warmup"),
-        *("clip_norm", "average"),
+        *("optimizer", "lr", "find_learning_rate", "momentum", "weight_decay"),
+        *("schedule", "step_epochs", "step_factor", "warmup", "clip_norm", "average"),
     ),
     "machine": ("threads",),
 }
@@ -165,7 +195,7 @@ def add_settings(parser: argparse.ArgumentParser, only: tuple[str, ...] = ()) ->
 
 
 def _add_option(group: Any, setting: Field[Any], tell_default: bool) -> None:
-    name, absent = "--" + setting.name.replace("_", "-"), argparse.SUPPRESS
+    name, absent = option_name(setting.name), argparse.SUPPRESS
     if setting.name == "model_options":
         add_model_options(group, setting.name, absent)
         return
@@ -176,6 +206,11 @@ def _add_option(group: Any, setting: Field[Any], tell_default: bool) -> None:
         group.add_argument(name, action="store_true", default=absent, help=text)
     else:
         group.add_argument(name, type=check, metavar=setting.metadata["metavar"], default=absent, help=text)
+
+
+def option_name(setting: str) -> str:
+    """The option of a setting."""
+    return "--model-option" if setting == "model_options" else f"--{setting.replace('_', '-')}"
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:
@@ -204,7 +239,9 @@ def read_settings(path: Path) -> dict[str, Any]:
     checks = {each.name: each.metadata["check"] for each in fields(Settings)}
     for name, value in content.items():
         if name not in checks:
-            raise SettingError(f"{path}: unknown key {name!r}; known are {', '.join(checks)}")
+            like = ["lr"] if name == "learning_rate" else difflib.get_close_matches(name, checks, 1)
+            meant = f"did you mean {like[0]!r}? known" if like else "known"
+            raise SettingError(f"{path}: unknown key {name!r}; {meant} are {', '.join(checks)}")
         try:
             content[name] = checks[name](value)
         except argparse.ArgumentTypeError as error:
@@ -214,21 +251,27 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def write_settings(settings: Settings) -> str:
     """A TOML file of all settings, with which ``--config`` repeats the training."""
-    table = [f"{json.dumps(name)} = {_toml(value)}" for name, value in settings.model_options.items()]
+    table = [f"{_key(name)} = {toml(value)}" for name, value in settings.model_options.items()]
     values = [(each.name, getattr(settings, each.name)) for each in fields(Settings) if each.name != "model_options"]
-    lines = [f"# {name}: not set" if value is None else f"{name} = {_toml(value)}" for name, value in values]
+    lines = [f"# {name}: not set" if value is None else f"{name} = {toml(value)}" for name, value in values]
     return "\n".join(
         ["# convnet train --config THIS_FILE repeats the training.", *lines, "", "[model_options]", *table, ""]
     )
 
 
-def _toml(value: Any) -> str:
-    """Texts, numbers, true, false and lists of them: JSON writes these as TOML reads them."""
+def toml(value: Any) -> str:
+    """Texts, numbers, true, false, lists and tables of them: JSON writes these as TOML reads them."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_key(name)} = {toml(each)}' for name, each in value.items())} }}"
     if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, float):
         return repr(value)
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    return name if name.isascii() and name.isidentifier() else toml(name)
 
 
 def merged(*sources: Mapping[str, Any]) -> Settings:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from convnet.cli._models import load_weights, made_for, made_like
+from convnet.cli._normalize import normalized
 from convnet.cli._run_folder import RunFolder
 from convnet.cli._settings import Settings, given, merged
 from convnet.errors import DataError, SettingError
@@ -67,6 +68,7 @@ def _of_run(folder: RunFolder, weights: Path, options: argparse.Namespace) -> Su
     if settings.data != of_run.data:  # all of it is new to the model, of whatever size
         settings = replace(settings, validation=0.0, image_size=settings.image_size or about.image_shape[1:])
     model = made_for(about.model, about.options, about.image_shape, len(about.classes), rng=0)
+    model = normalized(model, about.normalization)
     load_weights(model, about.model, weights)
     height, width = settings.image_size or about.image_shape[1:]
     return Subject(model, (about.image_shape[0], height, width), about.classes, settings)
