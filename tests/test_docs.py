@@ -49,7 +49,7 @@ def _run_examples(block, names, page, line):
 def _run_commands(block, page, line):
     """Each line that begins with ``$ `` prints what stands below it, on either stream."""
     code = 0
-    for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
+    for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block.replace("\\\n", ""), re.MULTILINE):
         program, *arguments = shlex.split(command)
         if program == "convnet":
             code, printed = _run_convnet(arguments)
