@@ -1,7 +1,10 @@
-"""README and docs: their Python gives what they say, their shell commands exist, their links lead somewhere."""
+"""README and docs: their Python and commands give what they say, their links lead somewhere."""
 
+import contextlib
 import doctest
 import importlib
+import io
+import os
 import pkgutil
 import re
 import shlex
@@ -24,11 +27,15 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-def _python_blocks(page):
-    """Line number and text of each block of Python."""
+def _blocks(page):
+    """Language, line number and text of each block of code that runs."""
     text = page.read_text("utf-8")
-    for block in re.finditer(r"^( *)```python\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
-        yield text.count("\n", 0, block.start(2)), textwrap.dedent(block[2])
+    for block in re.finditer(r"^ *```(python|console)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+        yield block[1], text.count("\n", 0, block.start(2)), textwrap.dedent(block[2])
+
+
+def _python_blocks(page):
+    return [(line, block) for language, line, block in _blocks(page) if language == "python"]
 
 
 def _run_examples(block, names, page, line):
@@ -39,12 +46,46 @@ def _run_examples(block, names, page, line):
     assert failed == 0, "".join(report)
 
 
+def _run_commands(block, page, line):
+    """Each line that begins with ``$ `` prints what stands below it, on either stream."""
+    code = 0
+    for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block.replace("\\\n", ""), re.MULTILINE):
+        program, *arguments = shlex.split(command)
+        if program == "convnet":
+            code, printed = _run_convnet(arguments)
+        else:  # there is no shell on every system
+            printed = {"cat": _content, "ls": _listing, "echo": lambda _, code=code: f"{code}\n"}[program](*arguments)
+        printed = printed.replace(os.sep, "/")
+        right = doctest.OutputChecker().check_output(expected, printed, doctest.ELLIPSIS)
+        assert right, f"{page}, block at line {line}: {command}\nexpected:\n{expected}\ngot:\n{printed}"
+
+
+def _run_convnet(arguments):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            code = main(arguments)
+        except SystemExit as end:  # wrong options
+            code = end.code
+    return code, printed.getvalue()
+
+
+def _content(file):
+    return Path(file).read_text("utf-8")
+
+
+def _listing(folder):
+    return "".join(f"{name}\n" for name in sorted(os.listdir(folder)))
+
+
 @every_page
-def test_python_runs_and_gives_what_the_page_says(page, tmp_path, monkeypatch):
+def test_code_runs_and_gives_what_the_page_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": page.stem}
-    for line, block in _python_blocks(page):
-        if ">>>" in block:
+    for language, line, block in _blocks(page):
+        if language == "console":
+            _run_commands(block, page, line)
+        elif ">>>" in block:
             _run_examples(block, names, page, line)
         else:
             exec(compile("\n" * line + block, str(page), "exec"), names)
