@@ -42,6 +42,12 @@ from convnet.onnx import _export, _layers, export
 onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
 
+
+def _shared(layer):
+    """The same layer twice, on maps and on rows."""
+    return Sequential(layer, AvgPool2d(IMAGE[1:]), Flatten(), layer)
+
+
 MORE = {
     "Add-three": (lambda dtype: Parallel(ReLU(), Identity(), Identity()), IMAGE),
     "Add-one": (lambda dtype: Parallel(ReLU()), IMAGE),
@@ -50,6 +56,8 @@ MORE = {
     "AdaptiveAvgPool2d-larger": (lambda dtype: AdaptiveAvgPool2d((9, 1)), IMAGE),
     "AdaptiveMaxPool2d-all": (lambda dtype: AdaptiveMaxPool2d(1), IMAGE),
     "AdaptiveMaxPool2d-even": (lambda dtype: AdaptiveMaxPool2d((2, 1)), IMAGE),
+    "AdaptiveMaxPool2d-uneven": (lambda dtype: AdaptiveMaxPool2d(5), IMAGE),
+    "AvgPool2d-same": (lambda dtype: AvgPool2d(3, 1, 1), IMAGE),
     "AvgPool2d-ceil": (lambda dtype: AvgPool2d((3, 2), 2, 1, ceil_mode=True), IMAGE),
     "AvgPool2d-gaps": (lambda dtype: AvgPool2d(2, (3, 4), ceil_mode=True), IMAGE),
     "AvgPool2d-padding": (lambda dtype: AvgPool2d(3, 2, (1, 0), count_include_pad=False), IMAGE),
@@ -65,11 +73,16 @@ MORE = {
     "LocalResponseNorm-wide-even": (lambda dtype: LocalResponseNorm(6, 0.5, 0.75, 1), IMAGE),
     "MaxPool2d-wide-padding": (lambda dtype: MaxPool2d((2, 3), 1, (2, 1), (4, 1)), IMAGE),
     "MaxPool2d-gaps": (lambda dtype: MaxPool2d(2, (3, 4), ceil_mode=True), IMAGE),
+    "PReLU-of-maps-and-rows": (lambda dtype: _shared(PReLU(4, dtype=dtype)), IMAGE),
     "PReLU-one-row": (lambda dtype: PReLU(dtype=dtype), (5,)),
     "Upsample2d-columns": (lambda dtype: Upsample2d((6, 21)), IMAGE),
     "Upsample2d-uneven": (lambda dtype: Upsample2d(scale_factor=(1.7, 2.3)), IMAGE),
     "Upsample2d-smaller": (lambda dtype: Upsample2d((4, 3)), IMAGE),
     "Upsample2d-bilinear-scale": (lambda dtype: Upsample2d(scale_factor=(1.7, 0.6), mode="bilinear"), IMAGE),
+    "Upsample2d-bilinear-2.12": (  # times 25 is 53, but a little less in float32
+        lambda dtype: Upsample2d(scale_factor=(2.12, 1.0), mode="bilinear"),
+        (1, 25, 2),
+    ),
     "Upsample2d-bilinear-rounded-down": (lambda dtype: Upsample2d(scale_factor=1.45, mode="bilinear"), IMAGE),
     "Upsample2d-corners-scale": (
         lambda dtype: Upsample2d(scale_factor=1.4, mode="bilinear", align_corners=True),

@@ -99,7 +99,7 @@ def export(
     """
     settings = {"input_name": input_name, "output_name": output_name}
     content = _proto(model, input_shape, opset, classes, flag(fold_batch_norm, "onnx.export fold_batch_norm"), settings)
-    replace(Path(path).resolve(), content.SerializeToString(deterministic=True))
+    replace(Path(path).resolve(), content.SerializeToString())
 
 
 def _proto(
