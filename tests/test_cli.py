@@ -94,7 +94,7 @@ def test_info_and_version(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["train"], ["evaluate"], ["predict"], ["summary"], ["explain"], ["bench"], ["info"]]
+    "command", [[], ["train"], ["evaluate"], ["predict"], ["export"], ["summary"], ["explain"], ["bench"], ["info"]]
 )
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as exit:

@@ -1,4 +1,4 @@
-"""The command ``convnet``: train, evaluate, predict, summary, explain, bench, info."""
+"""The command ``convnet``: train, evaluate, predict, export, summary, explain, bench, info."""
 
 import argparse
 import signal
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from convnet.cli import _bench, _evaluate, _explain, _info, _predict, _summary, _train
+from convnet.cli import _bench, _evaluate, _explain, _export, _info, _predict, _summary, _train
 from convnet.cli._options import BAD_INPUT, Parser
 from convnet.errors import ConvnetError
 
@@ -16,7 +16,7 @@ __all__ = ["main"]
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 NO_READER = 141  # 128 + SIGPIPE, likewise
 
-COMMANDS = (_train, _evaluate, _predict, _summary, _explain, _bench, _info)
+COMMANDS = (_train, _evaluate, _predict, _export, _summary, _explain, _bench, _info)
 
 DESCRIPTION = "Train convolutional networks on the CPU, use them, and look into them."
 
@@ -26,6 +26,7 @@ EXAMPLES = """examples:
                                             ... a network on a folder of images, with a report
   convnet evaluate runs/photos              loss, accuracy, and a table of the classes
   convnet predict runs/photos holiday/      what is in each picture
+  convnet export runs/photos                the trained model as an ONNX file
   convnet summary lenet                     output shape, parameters and multiply-adds of each layer
   convnet info                              versions, CPU kernels and threads, for a bug report
 

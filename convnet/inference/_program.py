@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -53,6 +53,7 @@ from convnet.layers import (
 from convnet.layers.elementwise import Elementwise
 
 Shape = tuple[int, ...]
+Value = TypeVar("Value")
 
 
 @dataclass
@@ -108,15 +109,20 @@ def _lower(program: Program, layer: Layer, *inputs: int) -> int:
     return lowering(program, layer, *inputs)
 
 
-def _graph(program: Program, graph: Graph, x: int) -> int:
-    values: dict[str, int] = {}
+def through(graph: Graph, x: Value, apply: Callable[..., Value]) -> Value:
+    """What ``apply(name, layer, *values)`` makes of ``x``, node by node; errors get the place in front."""
+    values: dict[str, Value] = {}
     for name, node in graph.nodes.items():
         inputs = [values.get(source, x) for source in node.sources]  # what is no node is the input
         try:
-            values[name] = _lower(program, node.layer, *inputs)
+            values[name] = apply(name, node.layer, *inputs)
         except (ShapeError, UnsupportedError) as error:
             raise type(error)(f"{type(graph).__name__}[{name}] {error}") from None
     return values.get(graph.output, x)
+
+
+def _graph(program: Program, graph: Graph, x: int) -> int:
+    return through(graph, x, lambda name, layer, *inputs: _lower(program, layer, *inputs))
 
 
 def _conv2d(program: Program, layer: Conv2d, x: int) -> int:

@@ -51,15 +51,30 @@ def _normalized(program: Program, conv: Operation, norm: Operation) -> Merged:
     """Since ``(w x + b - mean) scale + shift = (w scale) x + (b - mean) scale + shift``."""
     if conv.settings.get("relu"):
         return None
+    groups = conv.settings["groups"] if conv.name == "conv_transpose2d" else None
     w, b = conv.settings["w"], conv.settings["b"]
     mean, scale, shift = (norm.settings[name] for name in ("mean", "scale", "shift"))
+    weights, bias = absorbed(w, b, mean, scale, shift, groups)
+    return conv.name, {**conv.settings, "w": weights, "b": bias}
+
+
+def absorbed(
+    w: np.ndarray,
+    b: np.ndarray | None,
+    mean: np.ndarray,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    transposed_groups: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and bias of a convolution that takes in the normalisation behind it; in float64, then rounded.
+
+    The weights of a transposed one, whose groups are given, are (in, out / groups, kh, kw).
+    """
     factors = scale[:, None, None, None]
-    if conv.name == "conv_transpose2d":  # (in, out / groups, kh, kw)
-        groups = conv.settings["groups"]
-        factors = scale.reshape(groups, -1).repeat(len(w) // groups, axis=0)[:, :, None, None]
-    weights = (w.astype(np.float64) * factors).astype(w.dtype)
+    if transposed_groups is not None:
+        factors = scale.reshape(transposed_groups, -1).repeat(len(w) // transposed_groups, axis=0)[:, :, None, None]
     bias = ((0 if b is None else b.astype(np.float64)) - mean) * scale + shift
-    return conv.name, {**conv.settings, "w": weights, "b": bias.astype(w.dtype)}
+    return (w.astype(np.float64) * factors).astype(w.dtype), bias.astype(w.dtype)
 
 
 def _max_pool2d(program: Program, conv: Operation, pool: Operation) -> Merged:
