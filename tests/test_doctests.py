@@ -14,7 +14,7 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(convnet.__path__, "convnet.")
     if not module.name.startswith("convnet.kernels.") and not module.name.endswith("__main__")
 )
-NEEDED = {"convnet.onnx._export": "onnx"}
+NEEDED = {"convnet.onnx.exporter._export": "onnx"}
 """What examples need that is not there on every platform."""
 
 

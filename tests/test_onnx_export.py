@@ -37,7 +37,8 @@ from convnet.layers import (
 )
 from convnet.layers.fused import AddReLU, BatchNormAddReLU, ConvReLU, DenseReLU
 from convnet.models import MODELS
-from convnet.onnx import _export, _layers, export
+from convnet.onnx import export
+from convnet.onnx.exporter import _export, _layers
 
 onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from convnet.errors import SettingError, UnsupportedError
 from convnet.layers import Graph, Layer
-from convnet.onnx._draft import Draft, Shape, Value
-from convnet.onnx._fold import fold
-from convnet.onnx._layers import write
+from convnet.onnx.exporter._draft import Draft, Shape, Value
+from convnet.onnx.exporter._fold import fold
+from convnet.onnx.exporter._layers import write
 from convnet.serialization import replace
 from convnet.settings import flag, integer
 from convnet.versions import __version__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from convnet.inference._simplify import absorbed
-from convnet.onnx._draft import Draft, Operator
+from convnet.onnx.exporter._draft import Draft, Operator
 
 __all__ = ["fold"]
 

@@ -53,7 +53,7 @@ from convnet.layers import (
     Upsample2d,
 )
 from convnet.layers.fused import AddReLU, BatchNormAddReLU, BatchNormReLU, ConvReLU, DenseReLU
-from convnet.onnx._draft import Draft, Value
+from convnet.onnx.exporter._draft import Draft, Value
 from convnet.shapes import conv2d_padding, pool2d_output_size
 
 __all__ = ["LAYERS", "write"]
