@@ -1,6 +1,5 @@
 """The tests that the onnx package brings for its operators: those that a network for images may have."""
 
-import re
 import warnings
 
 import numpy as np
