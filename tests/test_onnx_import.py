@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 from gradcheck import check_layer
+from test_onnx_export import LAYERS, randomized
 
 from convnet import Predictor, SoftmaxCrossEntropy, Trainer
 from convnet.data import digits
@@ -23,12 +24,13 @@ from convnet.layers import (
     Sequential,
     SiLU,
 )
+from convnet.models import MODELS
 from convnet.optim import SGD
 
 onnx = pytest.importorskip("onnx", reason="networks in files need onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from convnet.onnx import load  # noqa: E402
+from convnet.onnx import export, load  # noqa: E402
 from convnet.onnx.importer._layers import Affine, Clip, Margin, Part, Permute, Reshape, Shuffle  # noqa: E402
 
 
@@ -288,6 +290,64 @@ def test_a_model_from_a_file_can_be_trained_further(file):
     (x, y), test = digits()
     trainer.fit((x, y), epochs=1, progress=False)
     assert trainer.evaluate(test)["accuracy"] > 0.85
+
+
+# ---- networks that were written here ---------------------------------------------------------------------------------
+
+NOT_READ = {  # layers for which ONNX has no operator: they are written as several, which are not put together again
+    "AdaptiveAvgPool2d": "MatMul",
+    "AdaptiveAvgPool2d-larger": "MatMul",
+    "AdaptiveMaxPool2d": "Gather",
+    "AdaptiveMaxPool2d-uneven": "Gather",
+    "AvgPool2d-ceil": "AveragePool",
+    "GELU": "Erf",
+    "GELU-rows": "Erf",
+    "LocalResponseNorm-general": "Pow",
+    "LocalResponseNorm-wide-even": "Pow",
+    "Upsample2d-bilinear-rounded-down": "Resize",
+    "Upsample2d-bilinear-scale": "Resize",
+    "Upsample2d-smaller": "Gather",
+    "Upsample2d-uneven": "Gather",
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_come_back(name, file, rng):
+    build, shape = LAYERS[name]
+    layer = randomized(build(np.float32), rng)
+    export(layer, file, shape)
+    if name in NOT_READ:
+        with pytest.raises(UnsupportedError, match=rf"network.onnx: {NOT_READ[name]} .*: expected .* \(opset 17\)"):
+            load(file)
+        return
+    x = rng.standard_normal((2, *shape), np.float32)
+    expected = layer(x)
+    np.testing.assert_allclose(load(file)(x), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["lenet", "mobilenet_v2", "nin", "resnet18", "resnet20", "squeezenet"])
+def test_networks_come_back_to_the_last_bit_and_with_all_names(name, file, rng):
+    model = randomized(MODELS[name](rng=0), rng)
+    model.load_state_dict({key: 0.1 * value for key, value in model.state_dict().items() if value.ndim}, strict=False)
+    export(model, file)
+    back = load(file)
+    np.testing.assert_equal(
+        {key: value for key, value in back.state_dict().items() if value.ndim},
+        {key: value for key, value in model.state_dict().items() if value.ndim},
+    )
+    x = rng.standard_normal((2, *model.input_shape), np.float32)
+    np.testing.assert_array_equal(back(x), model(x))
+    np.testing.assert_array_equal(
+        Predictor(back, input_shape=model.input_shape)(x), Predictor(model, input_shape=model.input_shape)(x)
+    )
+
+
+def test_a_layer_with_dots_in_its_name_can_be_replaced(file):
+    export(MODELS["resnet20"](rng=0), file)
+    model = load(file)
+    assert "layer1.0.conv1" in model.nodes
+    assert model.replaced("layer1.0.conv1", Conv2d(16, 16, 3, padding=1, bias=False)).nodes != model.nodes
+    assert model.replaced("linear", Dense(64, 3)).output_shape((3, 32, 32)) == (3,)
 
 
 # ---- real networks ---------------------------------------------------------------------------------------------------

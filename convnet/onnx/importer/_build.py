@@ -138,7 +138,7 @@ class Builder:
     def _name(self, operator: Operator, weight: Value) -> str:
         stem = self._stems.get(id(weight), "")
         wanted = stem.removesuffix(".weight") if stem.endswith(".weight") else operator.name or operator.kind.lower()
-        plain = re.sub(r"\W+", "_", wanted, flags=re.ASCII).strip("_") or operator.kind.lower()
+        plain = re.sub(r"[^\w.]+", "_", wanted, flags=re.ASCII).strip("_.") or operator.kind.lower()
         name, count = plain, 1
         while name in self._nodes or name in (Graph.input, "merge"):
             count += 1

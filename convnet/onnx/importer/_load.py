@@ -36,8 +36,8 @@ def load(path: str | os.PathLike[str], input_shape: Shape | None = None, output:
     Returns
     -------
     Graph
-        A `Sequential` or a `Parallel` where the network is one. Layers are called as their weights in the file, or as
-        the operator, with ``_`` for what a name in Python cannot have.
+        A `Sequential` or a `Parallel` where the network is one. Layers are called as their weights in the file, so that
+        state dictionaries have its names, or as the operator, of which ``_`` replaces what are no letters and digits.
 
     Raises
     ------

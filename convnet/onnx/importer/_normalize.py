@@ -10,7 +10,7 @@ from convnet.layers import (
     LocalResponseNorm,
 )
 from convnet.onnx.importer._build import Builder, Inputs, Map
-from convnet.onnx.importer._layers import Affine
+from convnet.onnx.importer._layers import Affine, Reshape
 from convnet.onnx.importer._read import Operator
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "local_response_norm"]
@@ -50,8 +50,12 @@ def group_norm(build: Builder, operator: Operator, inputs: Inputs) -> Map:
 
 def _grouped_norm(build: Builder, operator: Operator, inputs: Inputs, groups: int | None) -> Map:
     """Scales are those of channels, or before opset 21 of groups."""
-    x = build.map(operator, inputs[0], 3)
-    channels = x.shape[0]
+    given = build.map(operator, inputs[0])
+    x, channels = (
+        build.put(operator, Reshape((*given.shape, 1)), given) if len(given.shape) == 2 else given,
+        given.shape[0],
+    )
+    build.map(operator, x, 3)
     layer = GroupNorm(groups or channels, channels, float(operator.attributes.get("epsilon", 1e-5)), dtype=build.dtype)
     assert layer.weight is not None
     assert layer.bias is not None
@@ -60,7 +64,8 @@ def _grouped_norm(build: Builder, operator: Operator, inputs: Inputs, groups: in
         if numbers.size == 0 or channels % numbers.size:
             raise build.unsupported(operator, f"a number for each of {channels} channels", numbers.size)
         parameter.value = np.repeat(numbers.ravel(), channels // numbers.size)
-    return build.put(operator, layer, x, weight=inputs[1])
+    y = build.put(operator, layer, x, weight=inputs[1])
+    return y if x is given else build.put(operator, Reshape(given.shape), y)
 
 
 def local_response_norm(build: Builder, operator: Operator, inputs: Inputs) -> Map:

@@ -76,11 +76,14 @@ class _Windows:
         if any(2 * before > span for (before, _), span in zip(self.around, spans, strict=True)):
             return None
         uneven = any(before != after for before, after in self.around)
-        layer = made(self.around, self.ceil_mode or uneven)
-        try:
-            return layer if layer.output_shape(self._shape)[1:] == self._size() else None
-        except ShapeError:  # a map that is smaller than a window but for the pixels below
-            return None
+        for ceil_mode in (self.ceil_mode, True) if uneven else (self.ceil_mode,):
+            layer = made(self.around, ceil_mode)
+            try:
+                if layer.output_shape(self._shape)[1:] == self._size():
+                    return layer
+            except ShapeError:  # a map that is smaller than a window but for the pixels below
+                continue
+        return None
 
     def share(self) -> float | None:
         """How much of each window lies on the map, where that is the same for all."""

@@ -144,7 +144,7 @@ def _attribute(attribute: AttributeProto, owner: Operator, folder: Path) -> Any:
 
     kinds: dict[int, Any] = {
         AttributeProto.INT: lambda: attribute.i,
-        AttributeProto.FLOAT: lambda: attribute.f,
+        AttributeProto.FLOAT: lambda: float(str(np.float32(attribute.f))),  # 1e-5, as it was meant, not 9.99999975e-6
         AttributeProto.STRING: lambda: attribute.s.decode("utf-8", "replace"),
         AttributeProto.TENSOR: lambda: _array(attribute.t, folder),
         AttributeProto.INTS: lambda: tuple(attribute.ints),

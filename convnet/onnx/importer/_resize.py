@@ -44,11 +44,24 @@ def resize(build: Builder, operator: Operator, inputs: Inputs) -> Map:
 def _wanted(build: Builder, operator: Operator, x: Map, inputs: Inputs) -> tuple[int, int]:
     scales = inputs[1] if build.opset < 11 else (inputs[2] if len(inputs) > 2 else None)
     if isinstance(scales, np.ndarray) and scales.size:
-        return _scaled(build, operator, x, scales)
-    sizes = build.array(operator, inputs[3] if len(inputs) > 3 else None, "scales or sizes")
+        return _scaled(build, operator, x, _of_all_axes(operator, scales, (1, 1, 1, 1)))
+    given = build.array(operator, inputs[3] if len(inputs) > 3 else None, "scales or sizes")
+    if operator.attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise build.unsupported(operator, "sizes that are what is wanted", "a policy to keep the aspect ratio")
+    sizes = _of_all_axes(operator, given, (1, *x.shape))
     if sizes.size != 4 or sizes[1] != x.shape[0]:
         raise build.unsupported(operator, "sizes of four axes, the channels as they are", sizes.tolist())
     return int(sizes[2]), int(sizes[3])
+
+
+def _of_all_axes(operator: Operator, given: np.ndarray, others: tuple[int, ...]) -> np.ndarray:
+    """Numbers for four axes, where those of some are given."""
+    values = np.array(others, given.dtype)
+    axes = operator.attributes.get("axes")
+    if axes is None:
+        return given.ravel()
+    values[list(axes)] = given.ravel()
+    return values
 
 
 def _scaled(build: Builder, operator: Operator, x: Map, scales: np.ndarray) -> tuple[int, int]:
