@@ -2,5 +2,6 @@
 
 from convnet.onnx.exporter import export as export
 from convnet.onnx.importer import load as load
+from convnet.onnx.importer import operators as operators
 
-__all__ = ["export", "load"]
+__all__ = ["export", "load", "operators"]

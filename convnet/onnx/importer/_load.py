@@ -11,11 +11,11 @@ from convnet.errors import ConvnetError, SettingError, ShapeError, UnsupportedEr
 from convnet.layers import Graph
 from convnet.layers._layer import Shape
 from convnet.onnx.importer._build import Builder, Inputs, Map, Value
-from convnet.onnx.importer._constants import folded
+from convnet.onnx.importer._constants import FOLDED, folded
 from convnet.onnx.importer._operators import OPERATORS
 from convnet.onnx.importer._read import Network, Operator, read
 
-__all__ = ["load"]
+__all__ = ["load", "operators"]
 
 
 def load(path: str | os.PathLike[str], input_shape: Shape | None = None, output: str | None = None) -> Graph:
@@ -70,6 +70,17 @@ def load(path: str | os.PathLike[str], input_shape: Shape | None = None, output:
         return build.model(_output(build, network, output), shape)
     except ConvnetError as error:
         raise type(error)(f"{os.fspath(path)}: {error}") from error
+
+
+def operators() -> list[str]:
+    """The operators that `load` reads; on arrays that are known only, what computes with shapes.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+    """
+    return sorted({*OPERATORS, *FOLDED})
 
 
 def _input_shape(network: Network, given: Shape | None) -> Shape:
