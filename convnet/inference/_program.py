@@ -103,6 +103,9 @@ def lower(model: Layer, input_shape: Shape) -> Program:
 
 def _lower(program: Program, layer: Layer, *inputs: int) -> int:
     lowering = _LOWERINGS.get(type(layer))  # not a subclass, which may do anything
+    form = layer.inference_form(program.shapes[inputs[0]]) if lowering is None else None
+    if form is not None:
+        return _lower(program, form, *inputs)
     if lowering is None:
         known = ", ".join(sorted(kind.__name__ for kind in _LOWERINGS))
         raise UnsupportedError(f"Predictor: expected layers among {known}, got {type(layer).__name__}")

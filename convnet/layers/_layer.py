@@ -145,6 +145,10 @@ class Layer(ABC):
     def _state(self) -> dict[str, np.ndarray]:
         return {name: value.value if isinstance(value, Parameter) else value for name, value in self._named_state()}
 
+    def inference_form(self, input_shape: Shape) -> Layer | None:
+        """For a `Predictor`: the same in inference, made of layers that it knows; None if there is no such thing."""
+        return None
+
     def load_state_dict(self, state: Mapping[str, np.ndarray], strict: bool = True) -> LoadReport:
         """Copy values into the parameters and buffers of the same names.
 

@@ -286,7 +286,7 @@ class Graph(Layer):
         >>> lenet(rng=0).replaced("11", Dense(84, 3, rng=0)).output_shape((1, 28, 28))
         (3,)
         """
-        first, _, rest = name.partition(".")
+        first, _, rest = (name, "", "") if name in self._nodes else name.partition(".")  # a name may have dots
         if first not in self._nodes:
             raise SettingError(f"{type(self).__name__}: expected a layer among {', '.join(self._nodes)}, got {first!r}")
         old = self._nodes[first]
