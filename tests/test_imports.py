@@ -31,7 +31,16 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 DEPENDENCIES = {"numpy", "safetensors", "tqdm"}
-OPTIONAL = {"PIL", "pooch", "matplotlib", "onnx", "sklearn", "tensorboardX", "mpi4py"}
+OPTIONAL = {
+    "PIL",
+    "google",
+    "pooch",
+    "matplotlib",
+    "onnx",
+    "sklearn",
+    "tensorboardX",
+    "mpi4py",
+}  # google.protobuf comes with onnx
 START_WITHOUT = OPTIONAL | {"torch", "scipy", "pandas", "jax", "tensorflow", "pytest", "hypothesis", "requests"}
 
 MODULES = sorted(ROOT.rglob("*.py")) + sorted(ROOT.rglob("*.pyx"))
