@@ -26,7 +26,7 @@ from cases import Arrays, Case, check, convolution_case, inference_case, step_ca
 from networks import NETWORKS
 from peak import peak_gflops
 from shapes import PASSES, SHAPES
-from sides import OURS, SIDES, NotOfferedError, Side, UnavailableError, Work, reference
+from sides import OURS, SIDES, THROUGH_ONNX, NotOfferedError, Side, UnavailableError, Work, reference
 from tables import report
 from turns import alternate, summarised
 
@@ -160,14 +160,14 @@ def _sides(options: argparse.Namespace) -> tuple[dict[str, Side], dict[str, str]
 
 def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [network.name for network in NETWORKS]
+    names, others = [network.name for network in NETWORKS], [name for name in SIDES if name != THROUGH_ONNX]
     parser.add_argument(
         "--networks", nargs="*", default=names, choices=names, help="which; none after the option: none"
     )
     parser.add_argument(
         "--shapes", nargs="*", default=[""], metavar="TEXT", help="only shapes whose name has this in it"
     )
-    parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES), help="which libraries")
+    parser.add_argument("--sides", nargs="+", default=others, choices=list(SIDES), help="which libraries")
     parser.add_argument(
         "--no-compile", dest="compile", action="store_false", help="without torch.compile, which is slow"
     )

@@ -7,16 +7,17 @@ from functools import partial
 
 from sides.base import NotOfferedError, Side, UnavailableError, Work
 from sides.graph_runtimes import OnnxRuntime, OpenVino
-from sides.ours import Convnet
+from sides.ours import Convnet, ThroughOnnx
 from sides.pytorch import Torch
 from sides.xla import Jax
 
-__all__ = ["OURS", "SIDES", "NotOfferedError", "Side", "UnavailableError", "Work", "reference"]
+__all__ = ["OURS", "SIDES", "THROUGH_ONNX", "NotOfferedError", "Side", "UnavailableError", "Work", "reference"]
 
-OURS = "convnet"
+OURS, THROUGH_ONNX = "convnet", "convnet through ONNX"
 
 SIDES: dict[str, Callable[[int], Side]] = {
     OURS: Convnet,
+    THROUGH_ONNX: ThroughOnnx,
     "torch NCHW": Torch,
     "torch channels_last": partial(Torch, channels_last=True),
     "torch compile": partial(Torch, channels_last=True, compiled=True),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import numpy as np
 from networks import Network
 from shapes import Shape
 
 import convnet
+import convnet.onnx
 from convnet.functional import conv2d, conv2d_backward
-from sides.base import LR, MOMENTUM, Side, Work, channels_last
+from sides.base import LR, MOMENTUM, Side, UnavailableError, Work, channels_last
 
 
 class Convnet(Side):
@@ -40,6 +43,25 @@ class Convnet(Side):
             "weight gradient": lambda: conv2d_backward(dy, x, w, dx=False, db=False, **settings)[1],
         }[which]
         return Work(run, lambda: {which: run()})
+
+
+class ThroughOnnx(Side):
+    """`convnet.Predictor` with a network that was written into an ONNX file and read again."""
+
+    def __init__(self, threads: int) -> None:
+        convnet.set_num_threads(threads)
+        self.version = convnet.__version__
+
+    def inference(self, network: Network, x: np.ndarray) -> Work:
+        """Apply what comes back."""
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                convnet.onnx.export(network.make(), f"{folder}/network.onnx", network.input_shape)
+            except convnet.errors.UnsupportedError as error:
+                raise UnavailableError(str(error)) from error
+            model = convnet.onnx.load(f"{folder}/network.onnx")
+        predict, x = convnet.Predictor(model, input_shape=network.input_shape, batch_size=len(x)), channels_last(x)
+        return Work(lambda: predict(x), lambda: {"outputs": predict(x)})
 
 
 def algorithm(shape: Shape, which: str) -> str:
