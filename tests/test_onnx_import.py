@@ -509,11 +509,22 @@ def test_arrays_in_a_file_beside_it(file):
         load(file)
 
 
-def test_absurdly_large_arrays_are_not_made(file):
+def test_absurdly_large_arrays_are_not_made(file, monkeypatch):
     nodes = [("ConstantOfShape", ["s"], ["w"], {}), ("Conv", ["x", "w"], ["y"], {})]
     written(file, nodes, constants={"s": np.array([2**20, 2**20, 3, 3])})
     with pytest.raises(WeightsError, match=r"ConstantOfShape .*: expected arrays that fit, got an array of shape"):
         load(file)
+    written(file, [("Conv", ["x", "w"], ["y"], {"pads": [2**20] * 4})], constants={"w": F})
+    with pytest.raises(
+        UnsupportedError, match=r"Conv .*: expected at most 1,073,741,824 numbers of an image, got an out"
+    ):
+        load(file)
+    monkeypatch.setattr("convnet.onnx.importer._build.MOST", 1000)
+    many = [("ConstantOfShape", ["s"], [name], {}) for name in "abcde"]
+    written(file, [*many, ("Relu", ["x"], ["y"], {})], constants={"s": np.array([60])})
+    with pytest.raises(UnsupportedError, match=r"expected at most 1,000 bytes of computed arrays, got 1,200"):
+        load(file)
+    monkeypatch.undo()
     scales = {"s": np.float32([1, 1, 2**12, 2**12])}
     written(file, [("Resize", ["x", "", "s"], ["y"], {})], constants=scales)
     with pytest.raises(UnsupportedError, match=r"Resize .*: expected a size of at least 1 and at most 64 times"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from convnet.layers._layer import Shape
 from convnet.onnx.importer._read import Network, Operator
 
 __all__ = ["Builder", "Inputs", "Map", "Value"]
+
+
+MOST = 1 << 30
+"""Numbers of an image, and bytes of computed arrays together: more is no network, but a file that wants the memory."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Builder:
         self.opset, self.dtype, self.images = network.opset, network.dtype, network.images
         self._maps = {Graph.input: Map(Graph.input, input_shape)}
         self.values: dict[str, Value] = {**network.constants, network.input: self._maps[Graph.input]}
+        self._computed = 0
         self._nodes: dict[str, tuple[Layer, tuple[str, ...]]] = {}
         self._readers = Counter(name for each in network.operators for name in set(filter(None, each.inputs)))
         self._readers.update(network.outputs)
@@ -56,10 +62,19 @@ class Builder:
         """Add a node; it is called as its weight or as in the file, as far as Python allows."""
         shapes = [source.shape for source in sources]
         shape = layer.output_shape(shapes) if isinstance(layer, Merge) else layer.output_shape(shapes[0])
+        if math.prod(shape) > MOST:
+            raise self.unsupported(operator, f"at most {MOST:,} numbers of an image", f"an output of shape {shape}")
         name = self._name(operator, weight)
         self._nodes[name] = (layer, tuple(source.source for source in sources))
         self._maps[name] = Map(name, tuple(shape))
         return self._maps[name]
+
+    def known(self, operator: Operator, array: np.ndarray) -> np.ndarray:
+        """Take in an array that was computed while the file is read."""
+        self._computed += array.nbytes
+        if self._computed > MOST:
+            raise self.unsupported(operator, f"at most {MOST:,} bytes of computed arrays", f"{self._computed:,}")
+        return array
 
     def layer(self, value: Value) -> Layer | None:
         """The layer that gives a map; None for the input and for arrays."""

@@ -120,7 +120,8 @@ def _make(build: Builder, operator: Operator) -> None:
 
 def _computed(build: Builder, operator: Operator, inputs: Inputs, known: bool) -> Value | tuple[Map, ...]:
     if known:
-        return folded(operator, [value if isinstance(value, np.ndarray) else None for value in inputs], build.opset)
+        arrays = [value if isinstance(value, np.ndarray) else None for value in inputs]
+        return build.known(operator, folded(operator, arrays, build.opset))
     if operator.kind not in OPERATORS:
         raise build.unsupported(operator, f"an operator among {', '.join(OPERATORS)}", "another")
     return OPERATORS[operator.kind](build, operator, inputs)
