@@ -59,7 +59,7 @@ table.matrix td.none { color: transparent; }
 .mistakes small { display: block; color: var(--soft); overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; }
 .told { color: var(--wrong); font-weight: 600; }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 31rem), 1fr));
   gap: 0 2.5rem; }
 @media (max-width: 32rem) { .bar { display: none; } th, td { padding: .28rem .3rem; } }
 @media print { body { max-width: none; } .mistakes figure, .charts figure { break-inside: avoid; } }
