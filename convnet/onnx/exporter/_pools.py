@@ -12,7 +12,7 @@ from convnet.onnx.exporter._draft import Draft, Value, Writer
 from convnet.onnx.exporter._resample import padded
 from convnet.shapes import pool2d_output_size
 
-__all__ = ["adaptive", "avg_pool2d", "max_pool2d", "uneven_maxima", "uneven_means"]
+__all__ = ["adaptive", "avg_pool2d", "max_pool2d", "shares", "uneven_maxima", "uneven_means"]
 
 
 def _ends(layer: MaxPool2d | AvgPool2d, x: Value, dilation: tuple[int, int]) -> list[int]:
@@ -69,15 +69,20 @@ def adaptive(every: str, some: str, uneven: Callable[[Draft, Value, int, int], V
     return writer
 
 
+def shares(length: int, out: int) -> np.ndarray:
+    """What each pixel gives to each mean of an adaptive pooling along one axis, (out, length)."""
+    result = np.zeros((out, length))
+    for row, (begin, end) in zip(result, _windows(length, out), strict=True):
+        row[begin:end] = 1 / (end - begin)
+    return result
+
+
 def uneven_means(draft: Draft, x: Value, axis: int, out: int) -> Value:
     """A product with the matrix that has the shares of the pixels."""
-    length = x.shape[axis]
-    shares = np.zeros((out, length))
-    for row, (begin, end) in zip(shares, _windows(length, out), strict=True):
-        row[begin:end] = 1 / (end - begin)
+    matrix = shares(x.shape[axis], out)
     if axis == 1:
-        return draft.emit("MatMul", draft.numbers(shares), x, shape=(x.shape[0], out, x.shape[2]))
-    return draft.emit("MatMul", x, draft.numbers(shares.T), shape=(*x.shape[:2], out))
+        return draft.emit("MatMul", draft.numbers(matrix), x, shape=(x.shape[0], out, x.shape[2]))
+    return draft.emit("MatMul", x, draft.numbers(matrix.T), shape=(*x.shape[:2], out))
 
 
 def uneven_maxima(draft: Draft, x: Value, axis: int, out: int) -> Value:
