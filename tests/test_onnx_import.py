@@ -295,8 +295,6 @@ def test_a_model_from_a_file_can_be_trained_further(file):
 # ---- networks that were written here ---------------------------------------------------------------------------------
 
 NOT_READ = {  # layers for which ONNX has no operator: they are written as several, which are not put together again
-    "AdaptiveAvgPool2d": "MatMul",
-    "AdaptiveAvgPool2d-larger": "MatMul",
     "AdaptiveMaxPool2d": "Gather",
     "AdaptiveMaxPool2d-uneven": "Gather",
     "AvgPool2d-ceil": "AveragePool",
@@ -340,6 +338,19 @@ def test_networks_come_back_to_the_last_bit_and_with_all_names(name, file, rng):
     np.testing.assert_array_equal(
         Predictor(back, input_shape=model.input_shape)(x), Predictor(model, input_shape=model.input_shape)(x)
     )
+
+
+def test_pooling_to_more_pixels_than_there_are_comes_back(file, rng):
+    model, x = MODELS["alexnet"](rng=0, hidden=16, classes=3), rng.random((2, 3, 64, 64), np.float32)
+    export(model, file, (3, 64, 64))
+    np.testing.assert_array_equal(load(file)(x), model(x))
+
+
+@pytest.mark.parametrize("matrix", [whole(5, 2), whole(2, 5).T / 8, np.full((4, 2), 0.25, np.float32)])
+def test_images_times_a_matrix_that_takes_no_means(matrix, file):
+    written(file, [("MatMul", ["x", "w"], ["y"], {})], (1, 3, 6, 5), {"w": matrix})
+    with pytest.raises(UnsupportedError, match=r"MatMul .*: expected rows \(n, c\), got an input of shape"):
+        load(file)
 
 
 def test_a_layer_with_dots_in_its_name_can_be_replaced(file):

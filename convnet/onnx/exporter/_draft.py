@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from convnet.layers import Layer
 
-__all__ = ["Draft", "Operator", "Shape", "Value"]
+__all__ = ["Draft", "Operator", "Shape", "Value", "Writer"]
 
 Shape = tuple[int, ...]
 
@@ -22,6 +22,10 @@ class Value(NamedTuple):
 
     name: str
     shape: Shape
+
+
+Writer = Callable[..., Value]
+"""What writes a layer on some values, given the draft, and returns what it gives."""
 
 
 @dataclass

@@ -7,11 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from convnet.layers import (
-    Conv2d,
-    ConvTranspose2d,
-    Dense,
-)
+from convnet.layers import AdaptiveAvgPool2d, Conv2d, ConvTranspose2d, Dense
+from convnet.onnx.exporter._pools import shares
 from convnet.onnx.importer._build import Builder, Inputs, Map, Value
 from convnet.onnx.importer._read import Operator
 from convnet.onnx.importer._sides import pair, sides
@@ -123,9 +120,27 @@ def gemm(build: Builder, operator: Operator, inputs: Inputs) -> Map:
 
 
 def matmul(build: Builder, operator: Operator, inputs: Inputs) -> Map:
-    """MatMul, of rows."""
+    """MatMul, of rows; or of images and the shares of pixels in the means of an adaptive pooling."""
+    means = _means(build, operator, inputs)
+    if means is not None:
+        return means
     x = build.map(operator, inputs[0], 1)
     return _dense(build, operator, x, build.weights(operator, inputs[1], "weights").T, [None, inputs[1]])
+
+
+def _means(build: Builder, operator: Operator, inputs: Inputs) -> Map | None:
+    """As `export` writes them: along the columns in front of the images, along the rows behind them."""
+    before = isinstance(inputs[0], np.ndarray)
+    matrix, x = inputs if before else inputs[::-1]
+    if not isinstance(x, Map) or len(x.shape) != 3 or not isinstance(matrix, np.ndarray) or matrix.ndim != 2:
+        return None
+    rows = matrix if before else matrix.T
+    _, h, w = x.shape
+    if rows.shape[1] != (h if before else w) or not len(rows):
+        return None
+    if not np.allclose(rows, shares(rows.shape[1], len(rows)), rtol=1e-6, atol=0):
+        return None
+    return build.put(operator, AdaptiveAvgPool2d((len(rows), w) if before else (h, len(rows))), x)
 
 
 def _dense(build: Builder, operator: Operator, x: Map, weight: np.ndarray, inputs: Inputs) -> Map:
