@@ -492,6 +492,16 @@ BAD = [
         r"strides for two axes of at least 1, got \(0, 1\)",
     ),
     (
+        lambda model: model.graph.node[0].attribute.append(helper.make_attribute("kernel_shape", [5, 3])),
+        UnsupportedError,
+        r"Conv .*: expected filters of the kernel_shape \(5, 3\), got an array of shape \(4, 2, 3, 3\)",
+    ),
+    (
+        lambda model: setattr(model.graph.node[0], "op_type", "LRN"),
+        UnsupportedError,
+        "LRN .*: expected inputs and attributes as ONNX has them, got none called 'size'",
+    ),
+    (
         lambda model: model.graph.node[0].attribute.append(helper.make_attribute("pads", [9] * 3)),
         UnsupportedError,
         "pads for two axes",

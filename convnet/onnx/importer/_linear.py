@@ -40,6 +40,9 @@ def _filters(build: Builder, operator: Operator, value: Value) -> np.ndarray:
     weight = build.weights(operator, value, "filters")
     if weight.ndim != 4 or min(weight.shape) < 1:
         raise build.unsupported(operator, "filters for two axes", f"an array of shape {weight.shape}")
+    told = tuple(operator.attributes.get("kernel_shape", weight.shape[2:]))
+    if told != weight.shape[2:]:
+        raise build.unsupported(operator, f"filters of the kernel_shape {told}", f"an array of shape {weight.shape}")
     return weight
 
 

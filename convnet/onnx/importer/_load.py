@@ -109,7 +109,8 @@ def _make(build: Builder, operator: Operator) -> None:
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
         if isinstance(error, ConvnetError):
             raise
-        raise build.unsupported(operator, "inputs and attributes of ONNX", repr(error)) from error
+        lacking = f"none called {error}" if isinstance(error, KeyError) else f"others: {error}"
+        raise build.unsupported(operator, "inputs and attributes as ONNX has them", lacking) from error
     results = made if isinstance(made, tuple) else (made,)
     for name, value in zip(filter(None, operator.outputs), results, strict=False):
         build.values[name] = value
