@@ -12,8 +12,9 @@ os.environ["PYTHONSAFEPATH"] = "1"
 
 # The same examples every time, and no time limit an example: a slow machine must not fail a test.
 # `pytest --hypothesis-profile=search` looks for new ones.
-hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True, max_examples=60)
-hypothesis.settings.register_profile("search", deadline=None, max_examples=2000)
+PATIENT = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}  # machines may be busy
+hypothesis.settings.register_profile("fixed", **PATIENT, derandomize=True, max_examples=60)
+hypothesis.settings.register_profile("search", **PATIENT, max_examples=2000)
 hypothesis.settings.load_profile("fixed")
 
 
