@@ -171,9 +171,16 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             _check_format(metadata)
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 - it is no mapping
+            return {name: _numbers(name, file.get_tensor(name)) for name in file.keys()}, metadata  # noqa: SIM118 - it is no mapping
     except (SafetensorError, TypeError, KeyError, AttributeError) as error:  # the last three: dtypes unknown to NumPy
         raise WeightsError(f"expected a whole safetensors file of arrays, got {error}{_hint(path)}") from error
+
+
+def _numbers(name: str, array: np.ndarray) -> np.ndarray:
+    """An array of numbers that NumPy has by itself, not by another package that happens to be imported."""
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"{name} of type {array.dtype}")
+    return array
 
 
 def _hint(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Transfer learning: a network that knows CIFAR-10 learns to tell flowers from a few photographs.
 
 python examples/flowers.py FOLDER --weights resnet20_cifar10.safetensors   # FOLDER/train/roses/1.jpg, FOLDER/val/...
+python examples/flowers.py FOLDER --weights resnet20_cifar10.onnx          # the network from an ONNX file
 python examples/flowers.py --smoke                                         # digits as photographs: does it run?
 """
 
@@ -9,7 +10,7 @@ import math
 
 import numpy as np
 
-import convnet
+import convnet.onnx
 from convnet import Dense, SoftmaxCrossEntropy, Trainer, freeze
 from convnet.data import ImageFolder, digits
 from convnet.data.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip
@@ -19,6 +20,13 @@ from convnet.optim import SGD, OneCycle, WeightsOnly
 
 BATCH_SIZE, MOMENTUM, DECAY = 16, 0.9, 5e-4
 NORMALIZE = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))  # what the weights were trained with
+
+
+def known(weights, seed):
+    """The network: with the weights of a file, as an ONNX file has it, or new."""
+    if weights is None:
+        return resnet20(rng=seed)
+    return convnet.onnx.load(weights) if weights.endswith(".onnx") else convnet.load(resnet20(), weights)
 
 
 def train(model, data, epochs, max_lr, seed):
@@ -48,7 +56,10 @@ def run(model, training, validation, classes, epochs, seed):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", help="with the folders train and val, which have one folder a class")
-    parser.add_argument("--weights", help="of a resnet20 for CIFAR-10; without them everything is learnt anew")
+    parser.add_argument(
+        "--weights",
+        help="of a resnet20 for CIFAR-10, or it as an ONNX file; without, all is learnt",
+    )
     parser.add_argument("--size", type=int, default=64, help="photographs are scaled to so many pixels a side")
     parser.add_argument("--epochs", type=int, default=10, help="for the head; twice as many follow for everything")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one training each")
@@ -63,9 +74,6 @@ if __name__ == "__main__":
         sets, classes = [folder.load(workers=2) for folder in folders], folders[0].classes
     results = []
     for seed in given.seeds:
-        model = resnet20(rng=seed) if given.weights is None else convnet.load(resnet20(), given.weights)
-        results.append(run(model, *sets, classes, 2 if given.smoke else given.epochs, seed))
-        print(
-            f"seed {seed}: {results[-1][0]:.2f} % of the photographs not trained on, {results[-1][1]:.1f} s", flush=True
-        )
+        results.append(run(known(given.weights, seed), *sets, classes, 2 if given.smoke else given.epochs, seed))
+        print(f"seed {seed}: {results[-1][0]:.2f} % of the photographs left out, {results[-1][1]:.1f} s", flush=True)
     print("mean {:.2f} % and {:.1f} s, deviation {:.2f} %".format(*np.mean(results, 0), np.std(results, 0)[0]))

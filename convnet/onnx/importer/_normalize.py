@@ -30,7 +30,7 @@ def batch_norm(build: Builder, operator: Operator, inputs: Inputs) -> Map:
     if len(x.shape) == 1:
         factor = scale / np.sqrt(variance + build.dtype.type(eps))
         return build.put(operator, Affine(factor, bias - mean * factor), x, weight=inputs[1])
-    layer = BatchNorm2d(x.shape[0], eps, 1 - float(attributes.get("momentum", 0.9)), dtype=build.dtype)
+    layer = BatchNorm2d(x.shape[0], eps, round(1 - float(attributes.get("momentum", 0.9)), 9), dtype=build.dtype)
     assert layer.weight is not None
     assert layer.bias is not None
     layer.weight.value, layer.bias.value = scale, bias
