@@ -10,8 +10,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "guide" / "onnx.md"
 onnx = pytest.importorskip("onnx", reason="networks in files need onnx")
 pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="the documentation is not here")
 
+from onnx_files import CASES, written  # noqa: E402
 from test_onnx_export import LAYERS  # noqa: E402
-from test_onnx_import import CASES, written  # noqa: E402
 
 from convnet.errors import UnsupportedError  # noqa: E402
 from convnet.onnx import export, load, operators  # noqa: E402

@@ -108,7 +108,7 @@ class Builder:
 
     def weights(self, operator: Operator, value: Value, what: str) -> np.ndarray:
         """As `array`, copied, of the dtype of the weights."""
-        return np.array(self.array(operator, value, what), self.dtype)
+        return np.array(self.array(operator, value, what), self.dtype, order="C")
 
     def map(self, operator: Operator, value: Value, *axes: int) -> Map:
         """An array that is computed from the images, with so many axes for one image.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from convnet.layers import (
@@ -53,32 +53,39 @@ def _concat(build: Builder, operator: Operator, inputs: Inputs) -> Map:
     return maps[0] if len(maps) == 1 else build.put(operator, Concat(), *maps)
 
 
+_MODES = {"constant": "zeros", "reflect": "reflect", "edge": "replicate"}
+
+
 def _pad(build: Builder, operator: Operator, inputs: Inputs) -> Map:
-    x = build.map(operator, inputs[0], 3)
-    given = operator.attributes.get("pads", operator.attributes.get("paddings"))
-    pads = list(given) if given is not None else build.array(operator, inputs[1], "pads").ravel().tolist()
+    x, pads = build.map(operator, inputs[0], 3), _pads(build, operator, inputs)
+    told = operator.attributes.get("mode", "constant")
+    mode, (top, left, bottom, right) = _MODES.get(told), (pads[2], pads[3], pads[6], pads[7])
+    if mode is None or min(pads) < 0 or pads[0] + pads[4] or (mode != "zeros" and pads[1] + pads[5]):
+        raise build.unsupported(operator, "zeros, reflect or edge around images", (told, pads))
     value = operator.attributes.get("value", 0.0)
     if len(inputs) > 2 and inputs[2] is not None:
         value = build.array(operator, inputs[2], "a value").item()
-    if len(inputs) > 3 and inputs[3] is not None:
-        axes = [int(axis) % 4 for axis in build.array(operator, inputs[3], "axes").ravel()]
-        spread = [0] * 8
-        for i, axis in enumerate(axes):
-            spread[axis], spread[axis + 4] = pads[i], pads[i + len(axes)]
-        pads = spread
-    mode = {"constant": "zeros", "reflect": "reflect", "edge": "replicate"}.get(
-        operator.attributes.get("mode", "constant")
-    )
-    if mode is None or len(pads) != 8 or min(pads) < 0 or pads[0] or pads[4] or (mode != "zeros" and pads[1] + pads[5]):
-        raise build.unsupported(
-            operator, "zeros, reflect or edge around images", (operator.attributes.get("mode"), pads)
-        )
     if mode == "zeros" and value != 0:
         return build.put(operator, Margin(tuple(zip(pads[1:4], pads[5:], strict=True)), float(value)), x)
     if pads[1] or pads[5]:
         x = build.put(operator, PadChannels(pads[1], pads[5]), x)
-    around = ((pads[2], pads[6]), (pads[3], pads[7]))
+    around = ((top, bottom), (left, right))
     return build.put(operator, Pad2d(around, mode), x) if any(map(any, around)) else x  # type: ignore[arg-type]
+
+
+def _pads(build: Builder, operator: Operator, inputs: Inputs) -> list[int]:
+    """How much is added before each of the four axes, then behind each."""
+    given = operator.attributes.get("pads", operator.attributes.get("paddings"))
+    pads = list(given) if given is not None else build.array(operator, inputs[1], "pads").ravel().tolist()
+    axes: Sequence[int] = range(4)
+    if len(inputs) > 3 and inputs[3] is not None:
+        axes = [int(axis) % 4 for axis in build.array(operator, inputs[3], "axes").ravel()]
+    if len(pads) != 2 * len(axes):
+        raise build.unsupported(operator, f"two pads for each of {len(axes)} axes", pads)
+    spread = [0] * 8
+    for i, axis in enumerate(axes):
+        spread[axis], spread[axis + 4] = pads[i], pads[i + len(axes)]
+    return spread
 
 
 def _mean(build: Builder, operator: Operator, inputs: Inputs) -> Map:
